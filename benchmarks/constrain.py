@@ -1,0 +1,95 @@
+"""What the constraint costs: compiling it, and each token beyond the model's own time.
+
+    python benchmarks/constrain.py
+
+A constraint is made for 200 and for 1,250 tables (5,000 names); each is compared with building the
+the prompt's schema text for the same tables. Then a right query goes through it token by token, as
+it does while a model that is right writes it, and a mask is computed, as it is where a model errs.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+
+from sqlcoder_magic.models.catalog import WEIGHTS
+from sqlcoder_magic.models.constrain import Constraint, Grammar, Guide
+from sqlcoder_magic.prompt import quote_name, schema_text
+from sqlcoder_magic.types import Column, Schema, Table
+
+
+def schema_of(tables: int) -> Schema:
+    """So many tables of three columns each."""
+    return Schema(
+        "postgres",
+        tuple(
+            Table(
+                f"table_{n}",
+                "",
+                tuple(Column(f"{one}_{n}", "TEXT", True) for one in ("id", "name", "price")),
+                (),
+                (),
+            )
+            for n in range(tables)
+        ),
+    )
+
+
+def best_ms(work: Callable[[], object], rounds: int = 5) -> float:
+    """Milliseconds of the fastest of some rounds."""
+    times = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - began)
+    return 1000 * min(times)
+
+
+def main() -> None:
+    """Measure and print."""
+    import torch
+
+    began = time.perf_counter()
+    grammar = Grammar((WEIGHTS / "tokenizer.json").read_text("utf-8"), [2], 49_152)
+    print(f"grammar for a tokenizer of 49,152: {time.perf_counter() - began:.2f} s, once a model")
+    for tables in (200, 1250):
+        schema = schema_of(tables)
+
+        def make(schema: Schema = schema) -> Constraint:
+            return Constraint.of(schema, lambda name: quote_name(name, "postgres"))
+
+        compiling = best_ms(lambda: Guide(grammar, make()))
+        text = best_ms(lambda schema=schema: schema_text(schema, "tiny"))
+        constraint = make()
+        sql = (
+            "SELECT T1.name_7, COUNT(*) FROM table_7 AS T1 JOIN table_9 AS T2 ON T1.id_7 = T2.id_9 "
+            "WHERE T2.price_9 > 10 GROUP BY T1.name_7 ORDER BY COUNT(*) DESC LIMIT 3"
+        )
+        tokens = grammar.tokens.tokenize_str(sql)
+
+        def follow(constraint: Constraint = constraint, tokens: list[int] = tokens) -> None:
+            guide = Guide(grammar, constraint)
+            for token in tokens:
+                assert guide.allows(token)
+                guide.accept(token)
+                guide.forced()
+
+        guide = Guide(grammar, constraint)
+        for token in grammar.tokens.tokenize_str("SELECT name_7 FROM table_7 WHERE "):
+            guide.accept(token)
+        scores = torch.randn(49_152)
+
+        def mask(guide: Guide = guide, scores: torch.Tensor = scores) -> list[int]:
+            return guide.ranked(scores, 1)
+
+        masks = [best_ms(mask, 1) for _ in range(20)]
+        print(
+            f"{tables:,} tables, {4 * tables:,} names: compiling {compiling:.1f} ms "
+            f"({compiling / text:.2f} of the prompt's schema text); a right token "
+            f"{best_ms(follow) / len(tokens):.3f} ms; a wrong one {statistics.median(masks):.1f} ms"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,212 @@
+"""Tokens a second of each way to decode, beside transformers' own `generate` in one process.
+
+    python benchmarks/decode.py                      the bundled model, on what is here
+    python benchmarks/decode.py --random 7b          a random model of a 7B's shape (GPU)
+    python benchmarks/decode.py --random 7b --quantization 4bit
+
+Prints ratios against `generate`, the share of what the memory's bandwidth allows (weights read
+once a token), the time to the first token cold and warm, and whether the tokens are equal. The
+runs are interleaved and the best of each is taken, so that a busy machine hurts all alike. From the
+second round on the prompt is known: `greedy` and `static` do not encode it again, `generate` does.
+The figures of an H100 are in docs/scale.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any
+
+SHAPES = {  # hidden, intermediate, layers, heads, KV heads, vocabulary
+    "tiny": (64, 128, 2, 4, 2, 512),
+    "1b": (2048, 5632, 22, 32, 4, 32000),  # TinyLlama-1.1B
+    "7b": (4096, 11008, 32, 32, 32, 32016),  # CodeLlama-7B, the base of sqlcoder-7b-2
+    "mistral-7b": (4096, 14336, 32, 32, 8, 32000),  # the base of sqlcoder-7b
+    "8b": (4096, 14336, 32, 32, 8, 128256),
+}
+
+
+def random_network(shape: str, device: str, quantization: str) -> Any:
+    """A network with random weights, made on the device itself."""
+    import torch
+    from transformers import AutoModelForCausalLM, LlamaConfig
+
+    hidden, inner, layers, heads, kept, vocabulary = SHAPES[shape]
+    config = LlamaConfig(
+        hidden_size=hidden,
+        intermediate_size=inner,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=kept,
+        vocab_size=vocabulary,
+        max_position_embeddings=8192,
+    )
+    dtype = torch.bfloat16 if device == "cuda" else torch.float32
+    torch.manual_seed(1)
+    with torch.device(device):
+        network = AutoModelForCausalLM.from_config(config, dtype=dtype)
+    if quantization == "4bit":
+        _to_4bit(network, dtype)
+    return network.eval()
+
+
+def _to_4bit(network: Any, dtype: Any) -> None:
+    """Replace the layers' matrices by NF4 ones, as loading in 4 bits does."""
+    from bitsandbytes.nn import Linear4bit, Params4bit
+
+    for layer in network.model.layers:
+        for module in (layer.self_attn, layer.mlp):
+            for name, child in list(module.named_children()):
+                if not hasattr(child, "weight") or child.weight.dim() != 2:
+                    continue
+                new = Linear4bit(
+                    child.in_features,
+                    child.out_features,
+                    bias=False,
+                    compute_dtype=dtype,
+                    compress_statistics=True,
+                    quant_type="nf4",
+                    device="meta",
+                )
+                device = child.weight.device
+                new.weight = Params4bit(
+                    child.weight.data.cpu(),
+                    requires_grad=False,
+                    quant_type="nf4",
+                    compress_statistics=True,
+                ).to(device)
+                setattr(module, name, new)
+
+
+def weights_read(network: Any) -> int:
+    """Bytes of weights that one token needs: all but the embedding's table."""
+    sizes = {id(p): p.numel() * p.element_size() for p in network.parameters()}
+    table = network.get_input_embeddings().weight
+    if network.get_output_embeddings().weight is not table:
+        sizes.pop(id(table), None)
+    return sum(sizes.values())
+
+
+def bandwidth(device: str) -> float:
+    """Bytes a second that a large copy reads and writes."""
+    import torch
+
+    data = torch.empty(2**30 if device == "cuda" else 2**27, dtype=torch.uint8, device=device)
+    best = float("inf")
+    for _ in range(5):
+        began = _now(device)
+        data.clone()
+        best = min(best, _now(device) - began)
+    return 2 * data.numel() / best
+
+
+def _now(device: str) -> float:
+    import torch
+
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def measure(network: Any, prompt: list[int], count: int, rounds: int) -> dict[str, Any]:
+    """Every way, `rounds` times in turn."""
+    from sqlcoder_magic.models.decode import PrefixCache, greedy
+    from sqlcoder_magic.models.graph import StaticDecoder
+
+    device = network.device.type
+    static, prefix = StaticDecoder(network), PrefixCache()
+    ways: dict[str, Callable[[], Iterator[int]]] = {
+        "transformers": lambda: iter(_generate(network, prompt, count)),
+        "greedy": lambda: (token for token, _ in greedy(network, prompt, prefix, count)),
+        "static": lambda: (token for token, _ in static.greedy(prompt, count)),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    tokens: dict[str, list[int]] = {}
+    first: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds + 1):  # the first warms up, and captures
+        for name, way in ways.items():
+            began = _now(device)
+            stream = way()
+            head = list(islice(stream, 1))
+            first[name].append(_now(device) - began)
+            tokens[name] = [*head, *stream]
+            seconds[name].append(_now(device) - began)
+    best = {name: min(times[1:]) for name, times in seconds.items()}
+    possible = bandwidth(device) / weights_read(network)
+    report: dict[str, Any] = {
+        "note": static.note,
+        "weights_gb": weights_read(network) / 1e9,
+        "bound_tokens_s": possible,
+    }
+    for name, time_ in best.items():
+        report[name] = {
+            "tokens_s": count / time_,
+            "times_generate": best["transformers"] / time_,
+            "share_of_bound": count / time_ / possible,
+            "first_token_s_cold": first[name][0],
+            "first_token_s_warm": min(first[name][1:]),
+            "equal_tokens": _equal(tokens[name], tokens["transformers"]),
+        }
+    report["static"]["equals_greedy"] = _equal(tokens["static"], tokens["greedy"])
+    return report
+
+
+def _equal(mine: list[int], other: list[int]) -> float:
+    """The share of tokens before the first that differs."""
+    same = next((i for i, (a, b) in enumerate(zip(mine, other, strict=False)) if a != b), len(mine))
+    return same / max(len(other), 1)
+
+
+def _generate(network: Any, prompt: list[int], count: int) -> list[int]:
+    import torch
+    from transformers import GenerationConfig
+
+    ids = torch.tensor([prompt], device=network.device)
+    config = GenerationConfig(
+        do_sample=False, max_new_tokens=count, min_new_tokens=count, pad_token_id=0
+    )
+    with torch.inference_mode():
+        out = network.generate(ids, attention_mask=torch.ones_like(ids), generation_config=config)
+    tokens: list[int] = out[0, len(prompt) :].tolist()
+    return tokens
+
+
+def main() -> None:
+    """Parse, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--random", choices=sorted(SHAPES))
+    parser.add_argument("--quantization", default="auto", choices=("auto", "4bit"))
+    parser.add_argument("--prompt", type=int, default=1500)
+    parser.add_argument("--tokens", type=int, default=128)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--json", default="")
+    options = parser.parse_args()
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if options.random:
+        network = random_network(options.random, device, options.quantization)
+    else:
+        from sqlcoder_magic.models import open_model
+
+        network = open_model(quantization=options.quantization)._network  # type: ignore[attr-defined]
+    top = network.config.vocab_size
+    prompt = torch.randint(5, top, (options.prompt,), generator=torch.Generator().manual_seed(2))
+    report = measure(network, prompt.tolist(), options.tokens, options.rounds)
+    if device == "cuda":
+        report["device"] = torch.cuda.get_device_name(0)
+        report["peak_gb"] = torch.cuda.max_memory_allocated() / 1e9
+    report["asked"] = vars(options)
+    text = json.dumps(report, indent=1)
+    print(text)
+    if options.json:
+        from pathlib import Path
+
+        Path(options.json).write_text(text, "utf-8")
+
+
+if __name__ == "__main__":
+    main()

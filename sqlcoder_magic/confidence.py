@@ -1,0 +1,111 @@
+"""How sure an answer is: a share, words, and the reason.
+
+A logistic formula of what is known before the answer is run: the draft's log-probability,
+whether anything was mended, and the agreement of candidates if some were drawn. The least sure
+token is told as a reason and not counted: beside the sum it adds nothing that held on databases
+left out of the fit.
+Its weights stand in `confidence.json`, fitted by `python -m sqlcoder_magic.evals calibrate` to
+the bundled model's answers (docs/accuracy.md has the figures). They hold for that model alone:
+answers of others get no number.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from sqlcoder_magic.choosing import Candidate
+from sqlcoder_magic.types import Answer
+
+WEIGHTS = Path(__file__).parent / "confidence.json"
+_LEAST = -8.0  # log-probabilities below say no more than this one
+_HESITATES = 0.6  # probability of a token below which it is named as a reason
+# From which share on an answer is called so; measured shares reach from about 40 to 95 %.
+_WORDS = ((0.85, "Sure"), (0.7, "Fairly sure"), (0.5, "Not sure"), (0.0, "Unsure"))
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What speaks for an answer. `logprob` is the sum over its tokens, `least_logprob` that of
+    its least sure one (None if not known); `agreement` is None where nothing was compared."""
+
+    logprob: float
+    least_logprob: float | None = None
+    repairs: int = 0
+    agreement: float | None = None
+
+    @property
+    def alone(self) -> Evidence:
+        """The same without the candidates."""
+        return replace(self, agreement=None)
+
+    @property
+    def features(self) -> dict[str, float]:
+        """By the names of the weights."""
+        found = {
+            "logprob": max(self.logprob, _LEAST),
+            "mended": float(self.repairs > 0),
+        }
+        return found if self.agreement is None else found | {"agreement": self.agreement}
+
+
+def estimate(evidence: Evidence, weights: Mapping[str, float]) -> float:
+    """The probability that the answer is right; `weights` has one a feature, and "intercept"."""
+    features = evidence.features
+    total = weights["intercept"] + sum(
+        weight * features[name] for name, weight in weights.items() if name in features
+    )
+    return 1 / (1 + math.exp(-total))
+
+
+def sentence(share: float, evidence: Evidence) -> str:
+    """`Fairly sure (72 %): one name was mended, at one word it hesitated (41 %).`"""
+    words = next(words for least, words in _WORDS if share >= least)
+    return f"{words} ({share:.0%}): {', '.join(_reasons(evidence))}."
+
+
+def judged(answer: Answer, best: Candidate) -> Answer:
+    """The answer with its confidence and a note that says why, where both are known."""
+    draft = best.draft
+    # Agreement counts as it was measured: of rows, not of spellings.
+    agreement = None if best.result is None else draft.agreement
+    weights = _weights_for(draft.model, agreement)
+    if best.checked is None or weights is None or draft.logprob is None:
+        return answer
+    evidence = Evidence(draft.logprob, draft.least_logprob, best.repairs, agreement)
+    share = estimate(evidence, weights)
+    return replace(answer, confidence=share, notes=(sentence(share, evidence), *answer.notes))
+
+
+def _reasons(evidence: Evidence) -> list[str]:
+    found = []
+    if evidence.repairs:
+        count = evidence.repairs
+        found.append("one thing was mended" if count == 1 else f"{count} things were mended")
+    least = evidence.least_logprob
+    if least is not None and math.exp(least) < _HESITATES:
+        found.append(f"the model hesitated (it gave its least sure token {math.exp(least):.0%})")
+    if evidence.agreement is not None:
+        found.append(f"{evidence.agreement:.0%} of the candidates' weight agrees")
+    if not found:
+        found.append("nothing was mended, and the model did not hesitate much")
+    return found
+
+
+def _weights_for(model: str, agreement: float | None) -> Mapping[str, float] | None:
+    """The weights for this model and this evidence; None where nobody fitted any."""
+    known = _known()
+    if known.get("model") != model:
+        return None
+    chosen: Mapping[str, float] | None = known.get("alone" if agreement is None else "chosen")
+    return chosen
+
+
+@cache
+def _known() -> dict[str, Any]:
+    return dict(json.loads(WEIGHTS.read_text("utf-8")))

@@ -1,0 +1,305 @@
+"""Decoding over a KV cache that outlives the question: greedy, beams and samples.
+
+The cache of the last prompt is kept, so that a prompt with the same beginning (the schema comes
+first in the bundled model's) encodes only what is new. Greedy gives the tokens of
+`generate(do_sample=False)`, beams those of transformers' beam search, which the tests hold them to.
+With a `Guide` only tokens that it allows are chosen. Not covered: a step captured as a CUDA graph
+(`graph`).
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+    from sqlcoder_magic.models.constrain import Guide
+
+# A kept cache larger than this is dropped after the answer: it would crowd out the weights.
+KEEP_BYTES = 512 * 2**20
+# Weights below this leave the CPU waiting for threads rather than for memory.
+SMALL_BYTES = 2**30
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Where an answer ends: `ends` are token ids, `deadline` is on `time.monotonic`."""
+
+    max_new_tokens: int
+    ends: tuple[int, ...]
+    deadline: float
+
+
+@dataclass(frozen=True)
+class Written:
+    """One answer: its tokens without the end token, the sum of their log-probabilities, and
+    whether it came to its end.
+    """
+
+    tokens: list[int]
+    logprob: float
+    ended: bool
+
+
+class PrefixCache:
+    """The KV cache of the last prompt, and the tokens that it holds."""
+
+    def __init__(self) -> None:
+        self.ids: list[int] = []
+        self.cache: Any = None
+
+    def take(self, ids: Sequence[int]) -> tuple[Any, int]:
+        """(cache, number of leading tokens of `ids` that it holds). The cache leaves this object,
+        so that an interrupted forward pass cannot leave half a token in it.
+        """
+        from transformers import DynamicCache
+
+        cache, held = self.cache, self.ids
+        self.cache, self.ids = None, []
+        common = 0
+        for mine, wanted in zip(held, ids[:-1], strict=False):  # one token must remain to be run
+            if mine != wanted:
+                break
+            common += 1
+        if cache is None or not common:
+            return DynamicCache(), 0
+        if common < len(held):
+            cache.crop(common - len(held))
+        return cache, common
+
+    def keep(self, ids: list[int], cache: Any) -> None:
+        """Keep the cache of `ids`, unless it is too large."""
+        if _cache_bytes(cache) <= KEEP_BYTES:
+            self.ids, self.cache = ids, cache
+
+    def clear(self) -> None:
+        """Forget the cache."""
+        self.ids, self.cache = [], None
+
+
+def _cache_bytes(cache: Any) -> int:
+    return sum(
+        tensor.numel() * tensor.element_size()
+        for layer in cache.layers
+        for tensor in (layer.keys, layer.values)
+    )
+
+
+def greedy(
+    network: Any,
+    ids: list[int],
+    prefix: PrefixCache,
+    max_new_tokens: int,
+    guide: Guide | None = None,
+) -> Generator[tuple[int, float], None, None]:
+    """Yield (token, log-probability), most likely token each time; the caller stops it.
+
+    `ids` is the prompt, at least one token. With a `guide`, the most likely token that it allows;
+    tokens that it forces come without a run of the model, with log-probability 0. Closing the
+    iterator keeps the prefix for next time.
+    """
+    import torch
+
+    cache, start = prefix.take(ids)
+    held = list(ids)  # what the cache holds after the next forward pass
+    new = torch.tensor([ids[start:]], device=network.device)
+    count = 0
+    try:
+        while count < max_new_tokens:
+            scores = _forward(network, new, cache)[0]
+            token = int(scores.argmax()) if guide is None else guide.best(scores)
+            if token is None:
+                break
+            chosen = [token]
+            count += 1
+            yield token, float(scores[token].float() - scores.float().logsumexp(0))
+            if guide is not None:
+                guide.accept(token)
+                for forced in guide.forced()[: max_new_tokens - count]:
+                    guide.accept(forced)
+                    chosen.append(forced)
+                    count += 1
+                    yield forced, 0.0
+            if count < max_new_tokens:
+                held += chosen
+                new = torch.tensor([chosen], device=network.device)
+    except GeneratorExit:
+        # Stopped at a yield: the cache holds `held`, without the tokens just chosen.
+        prefix.keep(held, cache)
+        raise
+    prefix.keep(held, cache)
+
+
+def _forward(network: Any, new: torch.Tensor, cache: Any) -> torch.Tensor:
+    """Scores [batch, vocabulary] of the token after `new` [batch, tokens]; `cache` grows."""
+    import torch
+
+    with torch.inference_mode():
+        out = network(input_ids=new, past_key_values=cache, use_cache=True, logits_to_keep=1)
+    scores: torch.Tensor = out.logits[:, -1]
+    return scores
+
+
+@contextmanager
+def patient_threads(network: Any, weights_bytes: int) -> Iterator[None]:
+    """Half of PyTorch's threads for a small model on a CPU; all of them afterwards.
+
+    Its steps are short, and the threads of a step wait for each other spinning: where anything
+    else runs on a core, all wait for that one. On two cores beside a busy browser two threads took
+    ten times as long as one; on two idle cores one takes a tenth longer than two.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    small = network.device.type == "cpu" and weights_bytes < SMALL_BYTES
+    if small:
+        torch.set_num_threads(max(1, threads // 2))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _expanded(network: Any, ids: list[int], prefix: PrefixCache, count: int) -> Any:
+    """The cache of all but the prompt's last token, `count` times; encoded once, and kept."""
+    import torch
+
+    cache, start = prefix.take(ids)
+    if start < len(ids) - 1:
+        _forward(network, torch.tensor([ids[start:-1]], device=network.device), cache)
+    prefix.keep(ids[:-1], cache)
+    many = copy.deepcopy(cache) if prefix.cache is cache else cache
+    many.batch_repeat_interleave(count)
+    return many
+
+
+def beam_search(
+    network: Any,
+    ids: list[int],
+    prefix: PrefixCache,
+    limits: Limits,
+    *,
+    beams: int,
+    guide: Guide | None = None,
+) -> list[Written]:
+    """The beams of transformers' beam search, its best first."""
+    import torch
+    from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
+
+    class _Deadline(StoppingCriteria):  # type: ignore[misc]
+        def __call__(self, tokens: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
+            late = time.monotonic() > limits.deadline
+            return torch.full((tokens.shape[0],), late, device=tokens.device)
+
+    config = GenerationConfig(
+        do_sample=False,
+        num_beams=beams,
+        num_return_sequences=beams,
+        early_stopping=True,
+        max_new_tokens=limits.max_new_tokens,
+        eos_token_id=list(limits.ends),
+        pad_token_id=limits.ends[0],
+        return_dict_in_generate=True,
+        output_scores=True,
+    )
+    reuse = {} if len(ids) == 1 else {"past_key_values": _expanded(network, ids, prefix, beams)}
+    tokens = torch.tensor([ids], device=network.device)
+    with torch.inference_mode():
+        out = network.generate(
+            tokens,
+            attention_mask=torch.ones_like(tokens),
+            generation_config=config,
+            stopping_criteria=StoppingCriteriaList([_Deadline()]),
+            logits_processor=[] if guide is None else [_Guided(guide, len(ids), 2 * beams)],
+            **reuse,
+        )
+    found = []
+    for row, score in zip(out.sequences[:, len(ids) :].tolist(), out.sequences_scores, strict=True):
+        end = next((i for i, token in enumerate(row) if token in limits.ends), None)
+        length = len(row) if end is None else end + 1
+        # transformers divides by the length (length_penalty 1); this is the sum again.
+        found.append(Written(row[:end], float(score) * length, end is not None))
+    return found
+
+
+class _Guided:
+    """A logits processor that leaves each beam its best allowed tokens."""
+
+    def __init__(self, guide: Guide, prompt: int, count: int) -> None:
+        self._prompt = prompt
+        self._count = count
+        self._known: dict[tuple[int, ...], Guide] = {(): guide}  # by the tokens written so far
+
+    def __call__(self, tokens: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        import torch
+
+        kept = torch.full_like(scores, float("-inf"))
+        known: dict[tuple[int, ...], Guide] = {}
+        for row, written in enumerate(map(tuple, tokens[:, self._prompt :].tolist())):
+            guide = self._known.get(written)
+            if guide is None:
+                guide = self._known.get(written[:-1], self._known.get(written))
+                if guide is None:
+                    continue  # a beam that ended: transformers fills it up, unread
+                guide = guide.copy()
+                guide.accept(written[-1])
+            known[written] = guide
+            for token in guide.ranked(scores[row], self._count):
+                kept[row, token] = scores[row, token]
+        self._known = known
+        return kept
+
+
+def sample(
+    network: Any,
+    ids: list[int],
+    prefix: PrefixCache,
+    limits: Limits,
+    *,
+    count: int,
+    seed: int,
+    temperature: float,
+    guide: Guide | None = None,
+) -> list[Written]:
+    """`count` answers drawn at random, in one batch; the same for the same seed.
+
+    Log-probabilities are those of the model at temperature 1.
+    """
+    import torch
+
+    generator = torch.Generator(device=network.device).manual_seed(seed)
+    cache = _expanded(network, ids, prefix, count)
+    guides = [None if guide is None else guide.copy() for _ in range(count)]
+    rows: list[list[int]] = [[] for _ in range(count)]
+    logprobs, ended, stuck = [0.0] * count, [False] * count, [False] * count
+    new = torch.full((count, 1), ids[-1], device=network.device)
+    for _ in range(limits.max_new_tokens):
+        scores = _forward(network, new, cache).float()
+        noise = torch.rand(scores.shape, generator=generator, device=scores.device)
+        drawn = scores / temperature - (-noise.clamp_min(1e-20).log()).clamp_min(1e-20).log()
+        tokens = drawn.argmax(-1).tolist()  # the Gumbel trick: a draw is an argmax over noise
+        for row, token in enumerate(tokens):
+            if ended[row] or stuck[row]:
+                continue
+            mine = guides[row]
+            if mine is not None:
+                best = mine.best(drawn[row])
+                stuck[row] = best is None
+                if best is None:
+                    continue
+                token = tokens[row] = best
+                mine.accept(token)
+            logprobs[row] += float(scores[row, token] - scores[row].logsumexp(0))
+            ended[row] = token in limits.ends
+            if not ended[row]:
+                rows[row].append(token)
+        if all(map(max, ended, stuck)) or time.monotonic() > limits.deadline:
+            break
+        new = torch.tensor(tokens, device=network.device).unsqueeze(1)
+    return [Written(*one) for one in zip(rows, logprobs, ended, strict=True)]

@@ -1,0 +1,212 @@
+"""The training corpus: schemas with their questions, read from the source files, and kept.
+
+Covers `text2sql_train.json.xz` (many tables) and `single_table_train.json.xz` (their layouts
+are those of `evals.suites` and of WikiSQL with typed columns). `prepare` resolves every query
+once and writes one file that loads in a second and needs no parser; questions that a measured
+suite asks never get in. Not covered: changing what is read (`augment`), inventing (`generate`).
+"""
+
+from __future__ import annotations
+
+import json
+import lzma
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlcoder_magic.errors import OptionError
+from sqlcoder_magic.training.query import Part, Query, Slot
+from sqlcoder_magic.types import Column, ForeignKey, Schema, Table
+
+LEVELS = ("easy", "medium", "hard", "extra")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question in one or more wordings, its query, and how hard that is."""
+
+    wordings: tuple[str, ...]
+    query: Query
+    level: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """A schema and what is asked about it. `single`: one table, known in part, nameless."""
+
+    schema: Schema
+    asked: tuple[Asked, ...]
+    single: bool = False
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Everything that packs are made from."""
+
+    sources: tuple[Source, ...]
+
+    def many(self) -> list[Source]:
+        """The databases with several tables."""
+        return [source for source in self.sources if not source.single]
+
+    def single(self) -> list[Source]:
+        """The single tables."""
+        return [source for source in self.sources if source.single]
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file, compressed or not. Raises OptionError."""
+    try:
+        raw = path.read_bytes()
+        return json.loads(lzma.decompress(raw) if path.suffix == ".xz" else raw)
+    except (OSError, ValueError, lzma.LZMAError) as error:
+        raise OptionError(f"{path} cannot be read: {error}.", fix="Check the path.") from None
+
+
+def prepare(databases: Path, tables: Path | None, kept_out: Iterable[Path] = ()) -> Corpus:
+    """The corpus of these files, without any question that a file of `kept_out` asks."""
+    measured = {_plain(entry["question"]) for path in kept_out for entry in _entries(path)}
+    data = read_json(databases)
+    try:
+        sources = list(_database_sources(data, measured))
+        if tables is not None:
+            sources += filter(None, (_table_source(entry) for entry in read_json(tables)))
+    except (KeyError, TypeError) as error:
+        raise OptionError(
+            f"The training data has another layout: {error!r}.",
+            fix="See the docstring of sqlcoder_magic.training.data.",
+        ) from None
+    return Corpus(tuple(sources))
+
+
+def _entries(path: Path) -> list[dict[str, Any]]:
+    data = read_json(path)
+    entries = data["questions"] if isinstance(data, dict) else data
+    return list(entries)
+
+
+def _plain(question: str) -> str:
+    return "".join(filter(str.isalnum, question.lower()))
+
+
+def _database_sources(data: Mapping[str, Any], measured: set[str]) -> Iterator[Source]:
+    from sqlcoder_magic.evals.hardness import classify
+    from sqlcoder_magic.evals.suites import _schema
+    from sqlcoder_magic.training.query import read_query
+
+    schemas = {name: _schema(entry) for name, entry in data["schemas"].items()}
+    asked: dict[str, list[Asked]] = {name: [] for name in schemas}
+    for entry in data["questions"]:
+        wordings = tuple(dict.fromkeys((entry["question"], entry.get("paraphrase") or "")))
+        wordings = tuple(w.strip() for w in wordings if w and _plain(w) not in measured)
+        query = read_query(entry["sql"], schemas[entry["db"]]) if wordings else None
+        if query is not None:
+            level = classify(entry["sql"], "postgres")[1]
+            asked[entry["db"]].append(Asked(wordings, query, level))
+    for name, schema in schemas.items():
+        if asked[name]:
+            yield Source(schema, tuple(asked[name]))
+
+
+_OPERATORS = {"=", ">", "<"}
+
+
+def _table_source(entry: Mapping[str, Any]) -> Source | None:
+    """One nameless table; None if it has a column that no plain name can be made of."""
+    from sqlcoder_magic.training.query import words_of
+
+    columns = [
+        Column(c["name"], "INTEGER" if c["numeric"] else "TEXT", True, "", tuple(c["samples"]))
+        for c in entry["columns"]
+    ]
+    if any(not (words := words_of(c.name)) or not words[0][0].isalpha() for c in columns):
+        return None
+    if any(len(words_of(c.name)) > 6 for c in columns):
+        return None
+    table = Table("t", "", tuple(columns), (), ())
+    asked = tuple(filter(None, (_table_question(q) for q in entry["questions"])))
+    return Source(Schema("sqlite", (table,)), asked, single=True) if asked else None
+
+
+def _table_question(entry: Mapping[str, Any]) -> Asked | None:
+    question, where = entry["question"].strip(), entry["where"]
+    if not question or any(w["op"] not in _OPERATORS for w in where):
+        return None
+    column = Slot("column", "t", entry["select"])
+    parts: list[Part] = ["SELECT "]
+    parts += [f"{entry['aggregate']}(", column, ")"] if entry["aggregate"] else [column]
+    parts += [" FROM ", Slot("table", "t")]
+    for position, condition in enumerate(where):
+        name, value = condition["column"], str(condition["value"])
+        found = question.lower().find(value.lower())
+        if not condition["numeric"] and found >= 0:  # the question spells it as the table does
+            value = question[found : found + len(value)]
+        kind = "number" if condition["numeric"] else "text"
+        parts += [" AND " if position else " WHERE ", Slot("column", "t", name)]
+        parts += [f" {condition['op']} ", Slot(kind, "t", name, value)]
+    level = "easy" if len(where) < 2 else "medium"
+    return Asked((question,), Query(tuple(parts)), level)
+
+
+def save(corpus: Corpus, path: Path) -> None:
+    """Write the corpus as compressed JSON."""
+    entries = [
+        {
+            "schema": asdict(source.schema),
+            "single": source.single,
+            "asked": [
+                [
+                    asked.wordings,
+                    asked.level,
+                    asked.query.correlated,
+                    [_part(part) for part in asked.query.parts],
+                ]
+                for asked in source.asked
+            ],
+        }
+        for source in corpus.sources
+    ]
+    path.write_bytes(lzma.compress(json.dumps(entries).encode(), preset=1))
+
+
+def _part(part: Part) -> str | list[str | int]:
+    if isinstance(part, str):
+        return part
+    return [part.kind, part.table, part.column, part.text, part.scope]
+
+
+def load(path: Path) -> Corpus:
+    """What `save` wrote."""
+    return Corpus(tuple(_source(entry) for entry in read_json(path)))
+
+
+def _source(entry: Mapping[str, Any]) -> Source:
+    asked = tuple(
+        Asked(
+            tuple(wordings),
+            Query(
+                tuple(part if isinstance(part, str) else Slot(*part) for part in parts),
+                correlated,
+            ),
+            level,
+        )
+        for wordings, level, correlated, parts in entry["asked"]
+    )
+    return Source(_schema_of(entry["schema"]), asked, entry["single"])
+
+
+def _schema_of(entry: Mapping[str, Any]) -> Schema:
+    return Schema(entry["dialect"], tuple(_table_of(table) for table in entry["tables"]))
+
+
+def _table_of(entry: Mapping[str, Any]) -> Table:
+    columns = tuple(
+        Column(c["name"], c["type"], c["nullable"], c["comment"], tuple(c["samples"]))
+        for c in entry["columns"]
+    )
+    keys = tuple(
+        ForeignKey(tuple(k["columns"]), k["other_table"], tuple(k["other_columns"]))
+        for k in entry["foreign_keys"]
+    )
+    return Table(entry["name"], "", columns, tuple(entry["primary_key"]), keys)

@@ -1,0 +1,288 @@
+"""Lessons: one schema as a prompt shows it, with about ten questions and their answers.
+
+Combines the corpus, the augmentations and the generated questions, in shares that differ by
+phase (1: easy and medium, 2: mostly hard and extra hard). A question that the schema cannot
+answer, because its column was taken out or it is about another database, is answered by a
+refusal. Not covered: tokens (`pack`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from math import sqrt
+from random import Random
+
+from sqlcoder_magic.training import augment, rename
+from sqlcoder_magic.training.augment import Pool
+from sqlcoder_magic.training.data import Asked, Corpus, Source
+from sqlcoder_magic.training.generate import generate
+from sqlcoder_magic.training.query import REFUSAL, Names, Query, alias_style, render
+from sqlcoder_magic.training.words import TABLE_NAMES
+from sqlcoder_magic.types import Column, Schema
+
+ROWS = 11  # questions of a lesson
+_LEVEL_WEIGHTS = (
+    {"easy": 1.0, "medium": 1.0, "hard": 0.12, "extra": 0.08},
+    {"easy": 0.6, "medium": 0.9, "hard": 1.4, "extra": 1.4},
+)
+_SINGLE_SHARE = (0.30, 0.16)
+_GENERATED_SHARE = (0.28, 0.28)
+
+_PLACES = ("12 Main St, Boston, MA", "5 Rue Victor, Lyon", "88 Oak Ave, Denver, CO")
+USUAL = tuple(
+    Column(name, kind, True, "", samples)
+    for name, kind, samples in (
+        ("order_date", "DATE", ()),
+        ("sale_date", "DATE", ()),
+        ("hire_date", "DATE", ()),
+        ("due_date", "DATE", ()),
+        ("created_at", "TIMESTAMP", ()),
+        ("last_login", "TIMESTAMP", ()),
+        ("start_date", "DATE", ()),
+        ("end_date", "DATE", ()),
+        ("quantity", "INTEGER", ()),
+        ("price", "DECIMAL(10,2)", ()),
+        ("unit_price", "NUMERIC", ()),
+        ("amount", "REAL", ()),
+        ("address", "TEXT", _PLACES),
+        ("region", "TEXT", ("North", "South", "West")),
+        ("status", "TEXT", ("open", "closed", "pending")),
+        ("category", "TEXT", ("standard", "premium")),
+    )
+)
+
+Row = tuple[str, str]  # a question, and its SQL or the refusal
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A schema as it is shown, and rows about it."""
+
+    schema: Schema
+    rows: tuple[Row, ...]
+
+
+class Mixer:
+    """Draws lessons from a corpus."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        self.many, self.single = corpus.many(), corpus.single()
+        self.weights = [sqrt(len(source.asked)) for source in self.many]
+        self.pool = pool_of(corpus)
+
+    def lesson(self, rng: Random, phase: int) -> Lesson:
+        """The next lesson of a phase (1 or 2)."""
+        while True:
+            if not self.many or (self.single and rng.random() < _SINGLE_SHARE[phase - 1]):
+                lesson = self._tables(rng)
+            else:
+                source = rng.choices(self.many, self.weights)[0]
+                lesson = self._database(source, rng, phase)
+            if lesson.rows:
+                return lesson
+
+    def _database(self, source: Source, rng: Random, phase: int) -> Lesson:
+        generated = sum(rng.random() < _GENERATED_SHARE[phase - 1] for _ in range(ROWS))
+        chosen = _choose(source.asked, ROWS - generated, rng, phase)
+        schema, chosen, refused = self._lose_a_column(source.schema, chosen, rng)
+        tables = frozenset(chain.from_iterable(asked.query.tables for asked in chosen))
+        schema = augment.only(schema, tables, rng.choice((3, 5, 7, 9, 14)), rng)
+        rows = [self._worded(asked, schema, rng) for asked in chosen]
+        schema = augment.values_shown(schema, [query for _, query in rows], rng)
+        schema = self._surrounded(schema, rng)
+        schema, answered, refused = self._renamed(schema, rows, refused, rng)
+        if rng.random() < 0.3:
+            refused.append(rng.choice(rng.choice(rng.choice(self.many).asked).wordings))
+            # Another database's question; on a copy of the same one it would be answerable.
+            if any(refused[-1] in asked.wordings for asked in source.asked):
+                refused.pop()
+        return self._finished(schema, source.schema, answered, refused, generated, rng)
+
+    def _lose_a_column(
+        self, schema: Schema, chosen: list[Asked], rng: Random
+    ) -> tuple[Schema, list[Asked], list[str]]:
+        """Sometimes a column that only one question needs goes, and that question is refused."""
+        if rng.random() > 0.5 or len(chosen) < 2:
+            return schema, chosen, []
+        victim = rng.choice(chosen)
+        others = [asked for asked in chosen if asked.query.columns != victim.query.columns]
+        needed = frozenset(chain.from_iterable(asked.query.columns for asked in others))
+        keys = {
+            (table.name, name)
+            for table in schema.tables
+            for name in chain(table.primary_key, *(key.columns for key in table.foreign_keys))
+        }
+        free = sorted(victim.query.columns - needed - keys)
+        if not free:
+            return schema, chosen, []
+        table, column = rng.choice(free)
+        if any(
+            column.lower() in other.name.lower() or other.name.lower() in column.lower()
+            for one in schema.tables
+            for other in one.columns
+            if (one.name, other.name) != (table, column)
+        ):
+            return schema, chosen, []  # another column may answer it
+        schema = augment.without_column(schema, table, column)
+        return schema, others, [rng.choice(victim.wordings)]
+
+    def _worded(self, asked: Asked, schema: Schema, rng: Random) -> tuple[str, Query]:
+        question, query = rng.choice(asked.wordings), asked.query
+        if rng.random() < 0.4:
+            return augment.revalue(question, query, schema, self.pool, rng)
+        return question, query
+
+    def _surrounded(self, schema: Schema, rng: Random) -> Schema:
+        """More columns and tables than the questions need."""
+        if rng.random() < 0.25:
+            schema = augment.widened(schema, 3, self.pool, rng)
+        if rng.random() < 0.25:
+            schema = augment.distracted(schema, rng.randint(1, 2), self.pool, rng)
+        elif rng.random() < 0.08:
+            schema = augment.distracted(schema, rng.randint(4, 12), self.pool, rng)
+        if rng.random() < 0.4:
+            schema = _with_usual(schema, rng)
+        return schema
+
+    def _renamed(
+        self, schema: Schema, rows: list[tuple[str, Query]], refused: list[str], rng: Random
+    ) -> tuple[Schema, list[Row], list[str]]:
+        names, nouns = Names(), dict[str, str]()
+        dialect = rng.choice(("sqlite", "sqlite", "sqlite", "postgres"))
+        schema = replace(schema, dialect=dialect)
+        if rng.random() < 0.4:
+            sql = " ".join(render(query, names, dialect) for _, query in rows)
+            nouns = rename.stand_in(schema, sql, rng)
+            names = rename.stood_in(schema, nouns)
+            nouns = nouns if names.tables else {}
+        changed = rename.renamed(schema, names)
+        if rng.random() < 0.75:
+            used = frozenset(
+                (names.table(table), names.column(table, column))
+                for _, query in rows
+                for table, column in query.columns
+            )
+            used |= {(t.name, c.name) for t in changed.tables for c in t.columns if c in USUAL}
+            names = rename.compose(
+                schema, names, rename.rename(changed, used, self.pool.columns, rng)
+            )
+            changed = rename.renamed(schema, names)
+        answered = [
+            (
+                rename.replace_nouns(question, nouns),
+                render(query, names, dialect, alias_style(rng)),
+            )
+            for question, query in rows
+        ]
+        return changed, answered, [rename.replace_nouns(q, nouns) for q in refused]
+
+    def _finished(
+        self,
+        schema: Schema,
+        before: Schema,
+        answered: Sequence[Row],
+        refused: Sequence[str],
+        generated: int,
+        rng: Random,
+    ) -> Lesson:
+        """Questions written for the final names, then what is shown of it, and in which order."""
+        rows = [*answered, *((question, REFUSAL) for question in refused)]
+        if rng.random() < 0.5:
+            schema = augment.retyped(schema, rng)
+        schema = augment.shuffled(schema, rng)
+        seen = augment.shown(schema, {}, rng)
+        keys = any(table.foreign_keys for table in seen.tables)
+        for _ in range(generated):
+            written = generate(schema, rng, joins=0.65 if keys else 0.0)
+            if written is not None:
+                rows.append(written)
+        rng.shuffle(rows)
+        worded = tuple((_miscased(augment.reword(q, rng), sql, seen, rng), sql) for q, sql in rows)
+        return Lesson(seen, worded)
+
+    def _tables(self, rng: Random) -> Lesson:
+        """One to three single tables side by side."""
+        dialect = rng.choice(("sqlite", "sqlite", "sqlite", "postgres"))
+        tables, answered = [], list[Row]()
+        names = rng.sample(TABLE_NAMES, 3)
+        for source in rng.sample(self.single, min(len(self.single), rng.choice((1, 1, 2, 3)))):
+            schema, rows = self._single_table(source, names.pop(), dialect, rng)
+            tables += list(schema.tables)
+            answered += rows
+        rng.shuffle(answered)
+        schema = Schema(dialect, tuple(tables))
+        refused = []
+        if rng.random() < 0.2:
+            refused.append(rng.choice(rng.choice(self.single).asked).wordings[0])
+        generated = sum(rng.random() < 0.5 for _ in range(6))
+        return self._finished(schema, schema, answered[:ROWS], refused, generated, rng)
+
+    def _single_table(
+        self, source: Source, name: str, dialect: str, rng: Random
+    ) -> tuple[Schema, list[Row]]:
+        rows = [self._worded(asked, source.schema, rng) for asked in source.asked]
+        schema = augment.values_shown(source.schema, [query for _, query in rows], rng)
+        schema = augment.widened(schema, 6, self.pool, rng)
+        if rng.random() < 0.2:
+            schema = _with_usual(schema, rng)
+        schema = replace(schema, dialect=dialect)
+        if rng.random() < 0.5:
+            schema = _with_id(schema)
+        used = frozenset(chain.from_iterable(query.columns for _, query in rows))
+        names = rename.rename(schema, used, self.pool.columns, rng)
+        if rng.random() < 0.1:
+            name = f"table_{rng.randint(1, 99999)}"
+        names = replace(names, tables={"t": name})
+        written = [(q, render(query, names, dialect)) for q, query in rows]
+        return rename.renamed(schema, names), written
+
+
+def _choose(asked: Sequence[Asked], count: int, rng: Random, phase: int) -> list[Asked]:
+    """So many different questions, by the weights of their levels."""
+    weights = _LEVEL_WEIGHTS[phase - 1]
+    drawn = sorted(asked, key=lambda one: rng.random() ** (1 / weights[one.level]), reverse=True)
+    return drawn[:count]
+
+
+def pool_of(corpus: Corpus) -> Pool:
+    """Distractors and values from everything there is."""
+    tables = [table for source in corpus.many() for table in source.schema.tables]
+    singles = [table for source in corpus.single()[::8] for table in source.schema.tables]
+    columns = [column for table in chain(tables, singles) for column in table.columns]
+    plain = [column for column in columns if re.fullmatch(r"[A-Za-z]\w{1,24}", column.name)]
+    values = dict.fromkeys(value for column in columns for value in column.samples)
+    return Pool(
+        tuple(tables), tuple(plain), tuple(value for value in values if 2 < len(value) < 30)
+    )
+
+
+def _with_usual(schema: Schema, rng: Random) -> Schema:
+    """Columns that shops and offices have and the corpus has few of: dates, prices, addresses."""
+    tables = list(schema.tables)
+    for column in rng.sample(USUAL, rng.randint(1, 5)):
+        place = rng.randrange(len(tables))
+        there = {other.name.lower() for other in tables[place].columns}
+        if column.name not in there:
+            columns = (*tables[place].columns, column)
+            tables[place] = replace(tables[place], columns=columns)
+    return replace(schema, tables=tuple(tables))
+
+
+def _with_id(schema: Schema) -> Schema:
+    (table,) = schema.tables
+    if any(column.name.lower() == "id" for column in table.columns):
+        return schema
+    columns = (Column("id", "INTEGER", False), *table.columns)
+    return replace(schema, tables=(replace(table, columns=columns, primary_key=("id",)),))
+
+
+def _miscased(question: str, sql: str, schema: Schema, rng: Random) -> str:
+    """Sometimes all lower case, where the samples show how the values are spelled."""
+    literals = set(re.findall(r"'([^'%]*)'", sql))
+    samples = {s for table in schema.tables for column in table.columns for s in column.samples}
+    if literals and literals <= samples and rng.random() < 0.2:
+        return question.lower()
+    return question

@@ -1,0 +1,159 @@
+"""Lessons -> packs of tokens: one schema, then its questions, each as if it were alone.
+
+Every question sees the schema and itself, and its positions go on from the schema's end, so
+the loss is that of separate sequences at a fraction of the cost. The text comes from `prompt`
+by way of the catalog's template. Not covered: the mask as an optimised kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from sqlcoder_magic.models.catalog import TINY
+from sqlcoder_magic.prompt import build_prompt, schema_text
+from sqlcoder_magic.training.mix import Lesson, Mixer
+from sqlcoder_magic.types import Question, Schema
+
+if TYPE_CHECKING:
+    import torch
+
+NO_LOSS = -100
+PADDING = -1  # the segment of padding; 0 is the schema, then questions from 1
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Token ids with their labels, segments and positions, all of one length."""
+
+    ids: tuple[int, ...]
+    labels: tuple[int, ...]
+    segments: tuple[int, ...]
+    positions: tuple[int, ...]
+
+    @property
+    def questions(self) -> int:
+        """How many questions it holds."""
+        return max(self.segments)
+
+
+def load_tokens(path: Path) -> Any:
+    """The tokenizer; special tokens in its input stay text, as in use."""
+    from tokenizers import Tokenizer
+
+    tokens = Tokenizer.from_file(str(path))
+    tokens.encode_special_tokens = True
+    return tokens
+
+
+def encode(tokens: Any, text: str) -> list[int]:
+    """Token ids of plain text."""
+    return list(tokens.encode(text, add_special_tokens=False).ids)
+
+
+def cut_prompt(schema: Schema, question: str) -> tuple[str, str]:
+    """The prompt of a question, cut where the part that belongs to the schema alone ends."""
+    tail = build_prompt(Question(question), Schema(schema.dialect, ()), template=TINY.template)
+    # The template begins with the schema; the line break after it is the schema's too.
+    return schema_text(schema, TINY.style) + tail.text[0], tail.text[1:]
+
+
+def pack(lesson: Lesson, tokens: Any, limit: int, end: int = 2) -> Pack | None:
+    """The lesson in at most `limit` tokens, questions that do not fit left out; None if none."""
+    head = encode(tokens, cut_prompt(lesson.schema, "")[0])
+    start = len(head)
+    ids, labels = list(head), [NO_LOSS] * start
+    segments, positions = [0] * start, list(range(start))
+    number = 0
+    for question, sql in lesson.rows:
+        asked = encode(tokens, cut_prompt(Schema(lesson.schema.dialect, ()), question)[1])
+        answer = [*encode(tokens, sql + ";"), end]
+        size = len(asked) + len(answer)
+        if len(ids) + size > limit or not question.strip():
+            continue
+        number += 1
+        ids += asked + answer
+        labels += [NO_LOSS] * len(asked) + answer
+        segments += [number] * size
+        positions += range(start, start + size)
+    if not number:
+        return None
+    return Pack(tuple(ids), tuple(labels), tuple(segments), tuple(positions))
+
+
+def packs(mixer: Mixer, tokens: Any, limit: int, rng: Random, phase: int) -> Iterator[Pack]:
+    """Packs without end."""
+    while True:
+        made = pack(mixer.lesson(rng, phase), tokens, limit)
+        if made is not None:
+            yield made
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Packs as arrays [packs, length], padded to a multiple of 64."""
+
+    ids: Any
+    labels: Any
+    segments: Any
+    positions: Any
+
+    def to(self, device: str) -> Batch:
+        """The same as tensors on a device."""
+        import torch
+
+        return Batch(
+            *(
+                torch.from_numpy(array).to(device, non_blocking=True).long()
+                for array in (self.ids, self.labels, self.segments, self.positions)
+            )
+        )
+
+
+def collate(group: Sequence[Pack], multiple: int = 64) -> Batch:
+    """Packs side by side, as NumPy arrays (cheap to hand from one process to another)."""
+    import numpy as np
+
+    longest = max(len(one.ids) for one in group)
+    shape = len(group), -(-longest // multiple) * multiple
+
+    def padded(rows: Sequence[Sequence[int]], filler: int) -> Any:
+        array = np.full(shape, filler, dtype=np.int32)
+        for place, row in enumerate(rows):
+            array[place, : len(row)] = row
+        return array
+
+    return Batch(
+        padded([one.ids for one in group], 0),
+        padded([one.labels for one in group], NO_LOSS),
+        padded([one.segments for one in group], PADDING),
+        padded([one.positions for one in group], 0),
+    )
+
+
+def attention(segments: torch.Tensor) -> torch.Tensor:
+    """Who sees whom [packs, 1, length, length]: what came before, of the schema and its own."""
+    import torch
+
+    length = segments.shape[1]
+    past = torch.ones(length, length, dtype=torch.bool, device=segments.device).tril()
+    queries, keys = segments[:, :, None], segments[:, None, :]
+    return (past & ((keys == 0) | (keys == queries)))[:, None]
+
+
+def groups(ready: Sequence[Pack], budget: int, rng: Random) -> list[list[Pack]]:
+    """Packs of like length together, about `budget` padded tokens each, in random order."""
+    found: list[list[Pack]] = []
+    group: list[Pack] = []
+    for one in sorted(ready, key=lambda one: len(one.ids)):
+        if group and (len(group) + 1) * len(one.ids) > budget:
+            found.append(group)
+            group = []
+        group.append(one)
+    if not found or len(group) * len(group[0].ids) > budget / 2:  # a small rest would weigh much
+        found.append(group)
+    rng.shuffle(found)
+    return found

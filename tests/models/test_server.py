@@ -1,0 +1,314 @@
+"""A server's answers and its faults, over loopback: each fault is a sentence, or a second try."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from sqlcoder_magic.errors import GenerationError, ModelNotFoundError, OptionError
+from sqlcoder_magic.models import open_model
+from sqlcoder_magic.models.server import KEY_VARIABLE, ServerModel
+from sqlcoder_magic.types import Draft, Prompt, PromptPart
+
+SECRET = "k-7Zq1-not-to-be-shown"
+Answer = Callable[["Handler"], None]
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Plays the answers of its server's list in order, the last one again and again."""
+
+    server: Recording
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        """Keep quiet."""
+
+    def do_GET(self) -> None:
+        self.server.seen.append(("GET", self.path, dict(self.headers), {}))
+        self.reply(200, {"data": [{"id": name} for name in self.server.names]})
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.server.seen.append(("POST", self.path, dict(self.headers), body))
+        answers = self.server.answers
+        try:
+            (answers.pop(0) if len(answers) > 1 else answers[0])(self)
+        except (BrokenPipeError, ConnectionResetError):
+            self.server.closed.set()
+
+    def reply(self, status: int, value: Any, **headers: str) -> None:
+        raw = json.dumps(value).encode()
+        self.send_response(status)
+        self.send_header("content-length", str(len(raw)))
+        for name, text in headers.items():
+            self.send_header(name.replace("_", "-"), text)
+        self.end_headers()
+        self.wfile.write(raw)
+
+    def stream(self, *lines: str) -> None:
+        self.send_response(200)
+        self.end_headers()
+        for line in lines:
+            self.wfile.write(f"data: {line}\n\n".encode())
+            self.wfile.flush()
+
+
+class Recording(ThreadingHTTPServer):
+    """A server that remembers what it was asked."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.seen: list[tuple[str, str, dict[str, str], dict[str, Any]]] = []
+        self.answers: list[Answer] = [right]
+        self.names = ["defog/sqlcoder-7b-2"]
+        self.closed = threading.Event()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/v1"
+
+    @property
+    def asked(self) -> list[dict[str, Any]]:
+        return [body for method, _, _, body in self.seen if method == "POST"]
+
+
+def piece(text: str, reason: str | None = None) -> str:
+    return json.dumps({"choices": [{"text": text, "finish_reason": reason}]})
+
+
+def right(handler: Handler) -> None:
+    handler.stream(piece("SELECT ';' "), piece("AS a; more"), piece("", "stop"), "[DONE]")
+
+
+def status(code: int, **headers: str) -> Answer:
+    return lambda handler: handler.reply(code, {"error": "x"}, **headers)
+
+
+@pytest.fixture
+def server() -> Iterator[Recording]:
+    recording = Recording()
+    thread = threading.Thread(target=recording.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield recording
+    recording.shutdown()
+    recording.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def model(server: Recording) -> Iterator[ServerModel]:
+    model = ServerModel(server.url, first_wait_s=0.01)
+    yield model
+    model.unload()
+
+
+def ask(model: ServerModel, **options: Any) -> Draft:
+    given = {"max_new_tokens": 50, "timeout_s": 20.0, **options}
+    return model.generate(Prompt("schema and question", (), 0, ()), **given)
+
+
+def test_an_answer_streams_and_ends_at_the_stop(server: Recording, model: ServerModel) -> None:
+    heard: list[str] = []
+    draft = ask(model, on_text=heard.append)
+    assert (draft.text, draft.finished) == ("SELECT ';' AS a", True)
+    assert heard == ["SELECT ';' ", "SELECT ';' AS a"]
+    (body,) = server.asked
+    assert body["prompt"] == "schema and question" and body["stream"] is True
+    assert (body["temperature"], body["max_tokens"]) == (0, 50)
+    assert "127.0.0.1" in model.spec.reason and "no rows" in model.spec.reason
+
+
+def test_a_template_with_its_own_bos_gets_no_second_one(
+    server: Recording, model: ServerModel
+) -> None:
+    parts = (PromptPart("<|begin_of_text|>", special=True), PromptPart("x"))
+    model.generate(Prompt("<|begin_of_text|>x", (), 0, parts), max_new_tokens=5, timeout_s=20)
+    assert server.asked[0]["add_special_tokens"] is False
+
+
+def test_samples_come_sorted(server: Recording, model: ServerModel) -> None:
+    def several(handler: Handler) -> None:
+        texts = (("SELECT 1;", -3.0), ("SELECT 2;", -1.0), ("SELECT 2; x", -2.0))
+        handler.reply(
+            200,
+            {
+                "choices": [
+                    {"text": t, "finish_reason": "stop", "logprobs": {"token_logprobs": [None, p]}}
+                    for t, p in texts
+                ]
+            },
+        )
+
+    server.answers = [several]
+    draft = ask(model, samples=3, seed=5)
+    assert draft.candidates == (("SELECT 2", -1.0), ("SELECT 1", -3.0))
+    assert (draft.text, draft.logprob) == ("SELECT 2", -1.0)
+    assert (server.asked[0]["n"], server.asked[0]["seed"]) == (3, 5)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        status(429, retry_after="0"),
+        status(500),
+        status(503),
+        lambda handler: handler.stream(piece("SELECT 9")),  # cut before the end
+        lambda handler: handler.stream(json.dumps({"error": {"message": "overloaded"}})),
+        lambda handler: handler.connection.close(),
+    ],
+    ids=["429", "500", "503", "cut", "error", "closed"],
+)
+def test_a_passing_fault_is_tried_again(
+    server: Recording, model: ServerModel, fault: Answer
+) -> None:
+    server.answers = [fault, fault, right]
+    assert ask(model).text == "SELECT ';' AS a"
+    assert len(server.asked) == 3
+
+
+def test_a_lasting_fault_is_a_sentence(server: Recording, model: ServerModel) -> None:
+    server.answers = [status(500)]
+    with pytest.raises(GenerationError, match=r"no answer in 4 tries: it answered 500"):
+        ask(model)
+    assert len(server.asked) == 4
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        lambda handler: handler.stream("{not json"),
+        lambda handler: handler.stream("[1, 2]"),
+        lambda handler: handler.stream('{"object": "x"}'),
+        lambda handler: handler.stream("\x00\x01<html>"),
+    ],
+)
+def test_garbage_is_a_sentence(server: Recording, model: ServerModel, garbage: Answer) -> None:
+    server.answers = [garbage]
+    with pytest.raises(GenerationError, match="cannot be read"):
+        ask(model)
+    assert len(server.asked) == 1
+
+
+def test_a_server_that_hangs_is_left(server: Recording, model: ServerModel) -> None:
+    released = threading.Event()
+    server.answers = [lambda handler: released.wait(30) and None]
+    with pytest.raises(GenerationError, match="was silent"):
+        ask(model, timeout_s=0.3)
+    released.set()
+
+
+def endless(handler: Handler) -> None:
+    handler.send_response(200)
+    handler.end_headers()
+    while True:
+        handler.wfile.write(f"data: {piece('x ')}\n\n".encode())
+        time.sleep(0.005)
+
+
+def test_an_answer_without_end_is_cut_at_the_time_limit(
+    server: Recording, model: ServerModel
+) -> None:
+    server.answers = [endless]
+    draft = ask(model, timeout_s=0.3)
+    assert not draft.finished and draft.text.startswith("x x")
+    assert server.closed.wait(20)
+
+
+def dripping(handler: Handler) -> None:
+    handler.send_response(200)
+    handler.end_headers()
+    while True:
+        handler.wfile.write(b": keep-alive\n\n")
+        time.sleep(0.005)
+
+
+def test_a_server_that_only_drips_is_left_at_the_time_limit(
+    server: Recording, model: ServerModel
+) -> None:
+    server.answers = [dripping]
+    draft = ask(model, timeout_s=0.3)
+    assert not draft.finished and draft.text == ""
+    with pytest.raises(GenerationError, match="did not come to an end"):
+        ask(model, timeout_s=0.3, samples=2)
+    assert server.closed.wait(20)
+
+
+def drawn(*choices: Any) -> Answer:
+    return lambda handler: handler.reply(200, {"choices": list(choices)})
+
+
+def test_samples_that_are_none_are_a_sentence(server: Recording, model: ServerModel) -> None:
+    server.answers = [drawn(1, "x")]
+    with pytest.raises(GenerationError, match="cannot be read"):
+        ask(model, samples=2)
+    server.answers = [drawn({"text": "a", "logprobs": [1]}, {"text": "b", "logprobs": "x"})]
+    assert ask(model, samples=2).candidates == (("a", 0.0), ("b", 0.0))
+
+
+def test_an_interrupt_closes_the_stream(server: Recording, model: ServerModel) -> None:
+    server.answers = [endless, right]
+
+    def interrupt(text: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ask(model, on_text=interrupt)
+    assert server.closed.wait(20)
+    assert ask(model).finished
+
+
+def test_the_key_is_sent_and_never_shown(
+    server: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, SECRET)
+    model = ServerModel(server.url, first_wait_s=0.01)
+    assert server.seen[0][2]["Authorization"] == f"Bearer {SECRET}"
+
+    def echo(handler: Handler) -> None:
+        handler.reply(422, {"error": "you sent " + str(handler.headers["Authorization"])})
+
+    for answer in (status(401), status(400), status(500), status(302, location="http://x/"), echo):
+        server.answers = [answer]
+        with pytest.raises(GenerationError) as caught:
+            ask(model)
+        assert SECRET not in str(caught.value) + repr(model.spec)
+    model.unload()
+
+
+def test_addresses_that_cannot_be(server: Recording) -> None:
+    with pytest.raises(OptionError, match="no address"):
+        ServerModel("http://")
+    with pytest.raises(OptionError, match="secret") as caught:
+        ServerModel(f"http://me:{SECRET}@127.0.0.1:1/v1")
+    assert SECRET not in str(caught.value)
+    for odd in (f"http://me:{SECRET}@/v1", "http://host:abc/v1", "http://[::1", "http://a\0b/v1"):
+        with pytest.raises(OptionError, match="no address") as caught:
+            ServerModel(odd)
+        assert SECRET not in str(caught.value)
+    with pytest.raises(OptionError, match="secret"):
+        ServerModel(f"http://127.0.0.1:1/v1#{SECRET}")
+    with pytest.raises(ModelNotFoundError, match="No server answers"):
+        ServerModel("http://127.0.0.1:1/v1")
+    server.names = ["a", "b"]
+    with pytest.raises(ModelNotFoundError, match="several models") as several:
+        ServerModel(server.url)
+    assert "a, b" in several.value.fix
+    with pytest.raises(ModelNotFoundError, match="no model called c"):
+        ServerModel(server.url, "c")
+
+
+def test_open_model_takes_an_address(server: Recording) -> None:
+    first = open_model(server.url)
+    assert isinstance(first, ServerModel) and first.spec.backend == "server"
+    assert open_model(server.url) is first
+    assert open_model(first.spec) is first
+    assert first.spec.template is not None and first.spec.template.name == "sqlcoder-7b-2"
+    with pytest.raises(OptionError, match="one beam"):
+        ask(first, beams=4)

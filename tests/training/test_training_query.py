@@ -1,0 +1,70 @@
+"""Queries with slots: what is read comes back, and any names find the same rows."""
+
+from __future__ import annotations
+
+import pytest
+from training_library import LIBRARY, QUESTIONS, database
+
+from sqlcoder_magic.training.query import Names, read_query, render
+
+ALL = pytest.mark.parametrize("sql", [sql for _, sql in QUESTIONS])
+ODD = Names(
+    {"Author": "writers", "Book": "tbl_items", "Loan": "Author"},
+    {
+        ("Author", "Author_ID"): "id",
+        ("Book", "Author_ID"): "writer",
+        ("Book", "Book_ID"): "id",
+        ("Loan", "Book_ID"): "Name",
+        ("Loan", "Name"): "Title",
+        ("Author", "Name"): "order",
+    },
+)
+
+
+@ALL
+def test_a_query_that_is_read_comes_back(sql: str) -> None:
+    query = read_query(sql, LIBRARY)
+    assert query is not None
+    assert render(query, Names(), "sqlite") == sql
+
+
+@ALL
+@pytest.mark.parametrize("style", ["numbered", "initials", "none"])
+@pytest.mark.parametrize("names", [Names(), ODD])
+def test_other_names_and_aliases_find_the_same_rows(sql: str, style: str, names: Names) -> None:
+    query = read_query(sql, LIBRARY)
+    assert query is not None
+    wanted = database(LIBRARY, Names()).execute(sql).fetchall()
+    assert wanted
+    written = render(query, names, "sqlite", style)
+    assert database(LIBRARY, names).execute(written).fetchall() == wanted
+
+
+def test_columns_belong_to_the_table_that_their_alias_names() -> None:
+    query = read_query(QUESTIONS[6][1], LIBRARY)
+    assert query is not None
+    assert ("Loan", "Name") in query.columns
+    assert ("Author", "Name") not in query.columns
+
+
+def test_no_alias_where_the_tables_names_are_enough() -> None:
+    query = read_query(QUESTIONS[3][1], LIBRARY)
+    assert query is not None
+    assert render(query, Names(), "sqlite", "none") == (
+        "SELECT Book.Title FROM Author JOIN Book ON Author.Author_ID = Book.Author_ID "
+        "WHERE Author.Name = 'Bo Berg'"
+    )
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT Colour FROM Book",
+        "SELECT Title FROM Shelf",
+        "SELECT Author_ID FROM Author JOIN Book ON Author.Author_ID = Book.Author_ID",
+        "SELECT T9.Title FROM Book AS T1",
+        "SELECT FROM WHERE",
+    ],
+)
+def test_what_does_not_resolve_is_not_used(sql: str) -> None:
+    assert read_query(sql, LIBRARY) is None

@@ -1,0 +1,120 @@
+"""The loop on a tiny random model: it learns, it resumes, and its weights can be shipped."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from training_library import QUESTIONS
+
+from sqlcoder_magic.errors import OptionError
+from sqlcoder_magic.models.packed import read_packed
+from sqlcoder_magic.training.__main__ import main
+from sqlcoder_magic.training.data import Corpus, load, prepare, save
+from sqlcoder_magic.training.export import export
+from sqlcoder_magic.training.feed import Feed
+from sqlcoder_magic.training.network import open_network, state_of
+from sqlcoder_magic.training.train import Recipe, train
+
+RECIPE = Recipe(steps=20, peak=1e-2, warmup=3)
+
+
+@pytest.fixture
+def feed(corpus: Corpus, tiny_model: Path, tmp_path: Path) -> Feed:
+    save(corpus, tmp_path / "corpus.json.xz")
+    tokenizer = tiny_model / "tokenizer.json"
+    return Feed(tmp_path / "corpus.json.xz", tokenizer, budget=800, limit=700)
+
+
+def test_a_corpus_is_kept_whole(corpus: Corpus, tmp_path: Path) -> None:
+    save(corpus, tmp_path / "c.json.xz")
+    assert load(tmp_path / "c.json.xz") == corpus
+    assert len(corpus.many()[0].asked) == len(QUESTIONS)
+
+
+def test_measured_questions_stay_out(training_file: Path, tmp_path: Path) -> None:
+    measured = tmp_path / "measured.json"
+    measured.write_text(json.dumps([{"question": "how many authors are from FRANCE"}]), "utf-8")
+    asked = prepare(training_file, None, [measured]).sources[0].asked
+    assert len(asked) == len(QUESTIONS) - 1
+    assert not any("France?" in one.wordings[0] for one in asked)
+
+
+def test_twenty_steps_lower_the_loss(feed: Feed, tiny_model: Path, tmp_path: Path) -> None:
+    done = train(RECIPE, feed, tiny_model, tmp_path / "s.pt", report=lambda _: None)
+    losses = [point["loss"] for point in done.curve]
+    assert len(losses) == 20
+    assert sum(losses[-3:]) < 0.8 * sum(losses[:3])
+    assert (done.phase, done.seen > 20) == (2, True)
+    lines = (tmp_path / "s.jsonl").read_text("utf-8").splitlines()
+    assert [json.loads(line)["loss"] for line in lines] == losses
+
+
+def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(
+    feed: Feed, tiny_model: Path, tmp_path: Path
+) -> None:
+    recipe = Recipe(steps=8, peak=1e-3, warmup=3)
+
+    def run(name: str, until: float, workers: int = 0) -> None:
+        path = tmp_path / name
+        train(recipe, feed, tiny_model, path, until=until, workers=workers, report=lambda _: None)
+
+    run("whole.pt", 1.0)
+    run("parts.pt", 0.4)
+    run("parts.pt", 1.0, workers=1)
+    whole, parts = (
+        torch.load(tmp_path / name, weights_only=True) for name in ("whole.pt", "parts.pt")
+    )
+    for name, weight in whole["average"].items():
+        assert torch.equal(weight, parts["average"][name])
+    assert whole["progress"]["seen"] == parts["progress"]["seen"]
+
+
+def test_a_schedule_has_one_length(feed: Feed, tiny_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="either"):
+        train(Recipe(steps=1, seconds=1), feed, tiny_model, tmp_path / "s.pt")
+
+
+def test_exported_weights_come_back(tiny_model: Path, tmp_path: Path) -> None:
+    network = open_network(tiny_model)
+    state = state_of(network)
+    paths = export(state, tiny_model, tmp_path / "out")
+    assert [path.name for path in paths] == ["weights-int8-1-of-1.safetensors"]
+    back = read_packed(paths, torch.float32)
+    assert back.keys() == state.keys()
+    for name, weight in state.items():
+        error = (back[name] - weight).abs().max() / weight.abs().max()
+        assert error < 0.01, name
+    again = open_network(tmp_path / "out")
+    ids = torch.tensor([[5, 6, 7, 8]])
+    torch.testing.assert_close(
+        again(input_ids=ids).logits, network(input_ids=ids).logits, atol=0.02, rtol=0.05
+    )
+
+
+def test_the_commands_lead_from_files_to_predictions(
+    training_file: Path, tables_file: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    import sqlite3
+
+    sqlite3.connect(tmp_path / "library.sqlite").close()
+    corpus, state, out = tmp_path / "c.json.xz", tmp_path / "s.pt", tmp_path / "out"
+    here = f"--corpus {corpus} --start {tiny_model} --tokens 900 --limit 800"
+    for line in (
+        f"prepare --data {training_file} --tables {tables_file} --out {corpus}",
+        f"pack {here} --batches 2 --out {tmp_path / 'packs.npz'}",
+        f"train {here} --state {state} --steps 2",
+        f"export --state {state} --start {tiny_model} --out {out}",
+        f"evaluate --weights {out} --suite {training_file} --limit 2 --databases {tmp_path} "
+        f"--out {tmp_path / 'p.jsonl'}",
+    ):
+        assert main(line.split()) == 0, line
+    lines = (tmp_path / "p.jsonl").read_text("utf-8").splitlines()
+    assert [set(json.loads(line)) for line in lines] == [{"id", "sql"}] * 2
+
+
+def test_an_unknown_command_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["dance"]) == 1
+    assert "prepare, pack, train, evaluate, export" in capsys.readouterr().err
