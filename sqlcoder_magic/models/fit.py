@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlcoder_magic.errors import MemoryShortError, ModelLoadError, OptionError
+from sqlcoder_magic.errors import GenerationError, MemoryShortError, ModelLoadError, OptionError
 from sqlcoder_magic.models.catalog import CATALOG, TINY
 
 GIB = 2**30
@@ -294,3 +294,31 @@ def require_some_precision(config: dict[str, Any]) -> None:
 
 def _gib(count: float) -> str:
     return f"{count / GIB:.1f} GB"
+
+
+def torch_memory_error() -> type[Exception]:
+    """PyTorch's out-of-memory error (CUDA)."""
+    import torch
+
+    error = torch.OutOfMemoryError
+    assert issubclass(error, Exception)
+    return error
+
+
+def memory_error(error: Exception, device: str) -> Exception:
+    """`error` as a sentence: MemoryShortError if that is what it means."""
+    text = str(error)
+    if not isinstance(error, torch_memory_error()) and "can't allocate" not in text:
+        return GenerationError(
+            f"The model failed while it worked on {device}: {' '.join(text.split())[:300]}",
+            fix="Load it again (%sqlcoder unload, then ask); if that fails too, in another "
+            "precision: --quantization fp32.",
+        )
+    if device == "cuda":
+        import torch
+
+        torch.cuda.empty_cache()
+    return MemoryShortError(
+        f"Out of memory on {device}. The model is still there for a shorter prompt.",
+        fix="Name fewer tables (--tables a,b), use fewer beams, or --quantization 4bit.",
+    )

@@ -182,7 +182,7 @@ def _load(job: _Job) -> Model | None:
         from tqdm import auto  # noqa: F401
 
     from sqlcoder_magic.models.fit import held_bytes, this_machine
-    from sqlcoder_magic.models.local import load_local
+    from sqlcoder_magic.models.opening import load_local
 
     if job.cancelled.is_set():
         return None

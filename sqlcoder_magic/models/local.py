@@ -1,27 +1,21 @@
-"""A checkpoint run by transformers in this process: GPTBigCode, Llama, Mistral and their kind.
+"""A model run by transformers in this process: GPTBigCode, Llama, Mistral and their kind.
 
-One path for all: find the files, choose the precision, load, write. Not covered: keeping one
-model a kernel and Ctrl-C while loading (`loading`), the decoding loops (`decode`, `graph`).
+From a prompt to a draft, whatever the way of decoding. Not covered: reading a checkpoint
+(`opening`), keeping one model a kernel and Ctrl-C while loading (`loading`), the decoding loops
+(`decode`, `graph`).
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sqlcoder_magic.errors import (
-    GenerationError,
-    MemoryShortError,
-    ModelLoadError,
-    PromptTooLongError,
-)
+from sqlcoder_magic.errors import GenerationError, ModelLoadError, PromptTooLongError
 from sqlcoder_magic.models.base import OnText
-from sqlcoder_magic.models.catalog import entry_for
-from sqlcoder_magic.models.chat import has_chat_template, template_of
 from sqlcoder_magic.models.constrain import Constraint, Grammar, Guide
 from sqlcoder_magic.models.decode import (
     Limits,
@@ -32,25 +26,12 @@ from sqlcoder_magic.models.decode import (
     patient_threads,
     sample,
 )
-from sqlcoder_magic.models.files import Checkpoint
-from sqlcoder_magic.models.fit import (
-    Machine,
-    choose_precision,
-    kv_bytes,
-    require_free,
-    size_of,
-)
+from sqlcoder_magic.models.fit import kv_bytes, memory_error, require_free
 from sqlcoder_magic.models.graph import StaticDecoder, supported
-from sqlcoder_magic.models.packed import is_packed, read_packed
 from sqlcoder_magic.models.stops import cut_at_stop
 from sqlcoder_magic.types import Draft, ModelSpec, Prompt
 
-if TYPE_CHECKING:
-    import torch
-
 TEMPERATURE = 0.7  # of samples: enough to differ, little enough to stay SQL
-OnExpect = Callable[[int], None]
-"""Called once, with the bytes that the weights will take."""
 
 
 class LocalModel:
@@ -132,7 +113,7 @@ class LocalModel:
                     return self._greedy(ids, limits, on_text, guide)
             except RuntimeError as error:
                 self._forget()
-                raise _memory_error(error, self.spec.device) from error
+                raise memory_error(error, self.spec.device) from error
 
     def _compiled(self) -> Grammar:
         """The grammar for this tokenizer; compiled at the first question that needs it."""
@@ -278,179 +259,3 @@ class LocalModel:
             import torch
 
             torch.cuda.empty_cache()
-
-
-def load_local(
-    name: str, checkpoint: Checkpoint, wanted: str, machine: Machine, on_expect: OnExpect
-) -> LocalModel:
-    """Load a checkpoint in the precision `wanted` ("auto": what fits best)."""
-    size = size_of(checkpoint.config, checkpoint.weights)
-    precision, why = choose_precision(wanted, size, machine, bundled=checkpoint.bundled)
-    on_expect(size.weight_bytes(precision))
-    small = checkpoint.bundled or is_packed(checkpoint.weights)  # only its own exports are packed
-    chats = has_chat_template(checkpoint.directory)
-    entry, guess = entry_for("sqlcoder-tiny" if small else name, chats=chats)
-    spec = ModelSpec(
-        name or entry.name,
-        "local",
-        precision,
-        machine.device,
-        template=template_of(entry, checkpoint.directory),
-        context=min(entry.context, _positions(checkpoint.config)),
-        stops=entry.stops,
-        reason=" ".join(filter(None, [why + ".", guess])),
-    )
-    tokens = _load_tokens(checkpoint)
-    network = _load_network(checkpoint, precision, machine)
-    rows = network.get_input_embeddings().weight.shape[0]
-    if tokens.get_vocab_size() > rows + 512:  # some checkpoints trim unused rows
-        raise ModelLoadError(
-            f"The tokenizer has {tokens.get_vocab_size():,} tokens, the model {rows:,}.",
-            fix="The tokenizer's files belong to another model: copy the right ones.",
-        )
-    return LocalModel(spec, network, tokens, _end_tokens(checkpoint, tokens))
-
-
-def _positions(config: dict[str, Any]) -> int:
-    return int(config.get("max_position_embeddings") or config.get("n_positions") or 2048)
-
-
-def _load_tokens(checkpoint: Checkpoint) -> Any:
-    """The tokenizer, set so that special tokens in its input stay text."""
-    from tokenizers import Tokenizer
-
-    path = checkpoint.directory / "tokenizer.json"
-    try:
-        if path.exists():
-            tokens = Tokenizer.from_file(str(path))
-        else:
-            from transformers import AutoTokenizer
-
-            loaded = AutoTokenizer.from_pretrained(checkpoint.directory, trust_remote_code=False)
-            tokens = loaded.backend_tokenizer
-    except Exception as error:  # noqa: BLE001  (`tokenizers` raises bare Exception)
-        raise ModelLoadError(
-            f"The tokenizer in {checkpoint.directory} cannot be read: {error}",
-            fix="Copy or download its files again.",
-        ) from None
-    tokens.encode_special_tokens = True
-    return tokens
-
-
-def _end_tokens(checkpoint: Checkpoint, tokens: Any) -> frozenset[int]:
-    """The ids that end an answer: the config's, generation config's, and known end tokens."""
-    import json
-
-    ends: set[int] = set()
-    sources = [checkpoint.config]
-    path = checkpoint.directory / "generation_config.json"
-    if path.exists():
-        try:
-            sources.append(dict(json.loads(path.read_text("utf-8"))))
-        except (ValueError, TypeError) as error:
-            raise ModelLoadError(
-                f"{path} is damaged: {error}.", fix="Copy or download it again."
-            ) from None
-    for source in sources:
-        value = source.get("eos_token_id")
-        ends |= set(value) if isinstance(value, list) else {value} if value is not None else set()
-    known = ("<|eot_id|>", "<|end_of_text|>", "<|im_end|>", "<|endoftext|>")
-    ends |= {i for i in (tokens.token_to_id(token) for token in known) if i is not None}
-    return frozenset(ends)
-
-
-def _load_network(checkpoint: Checkpoint, precision: str, machine: Machine) -> Any:
-    from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
-
-    dtype = _dtype(precision, machine)
-    options: dict[str, Any] = {"dtype": dtype}
-    if precision in ("4bit", "8bit"):
-        options["quantization_config"] = _quantization_config(precision, dtype)
-    if machine.device == "cuda":
-        options["device_map"] = "auto"
-    try:
-        config = AutoConfig.from_pretrained(checkpoint.directory, trust_remote_code=False)
-        if is_packed(checkpoint.weights):
-            options["state_dict"] = read_packed(checkpoint.weights, dtype)
-            kind = AutoModelForCausalLM._model_mapping[type(config)]
-            network = kind.from_pretrained(None, config=config, **options)
-        else:
-            network = AutoModelForCausalLM.from_pretrained(
-                checkpoint.directory,
-                config=config,
-                use_safetensors=True,
-                trust_remote_code=False,
-                **options,
-            )
-    except ImportError as error:
-        raise ModelLoadError(
-            f"Loading in {precision} needs a package that is not here: {error}",
-            fix="%pip install bitsandbytes accelerate, or use --quantization bf16.",
-        ) from None
-    except torch_memory_error() as error:
-        raise _memory_error(error, machine.device) from None
-    except Exception as error:  # a damaged or foreign checkpoint fails in a hundred ways
-        raise ModelLoadError(
-            f"{checkpoint.directory} cannot be loaded: {' '.join(str(error).split())[:400]}",
-            fix="Check that it is a causal language model in the Hugging Face layout; "
-            "copy or download it again if a file is damaged.",
-        ) from error
-    if machine.device == "mps":
-        network = network.to("mps")
-    # The checkpoint's own sampling defaults must not decide: the 8B's once switched sampling on.
-    network.generation_config = GenerationConfig()
-    return network.eval()
-
-
-def _dtype(precision: str, machine: Machine) -> torch.dtype:
-    import torch
-
-    named = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
-    if precision in named:
-        return named[precision]
-    if precision == "8bit":
-        return torch.float16  # what LLM.int8 computes in
-    if machine.bf16_in_hardware:
-        return torch.bfloat16
-    return torch.float16 if machine.device == "cuda" else torch.float32
-
-
-def _quantization_config(precision: str, dtype: torch.dtype) -> Any:
-    from transformers import BitsAndBytesConfig
-
-    if precision == "8bit":
-        return BitsAndBytesConfig(load_in_8bit=True)
-    return BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=dtype,
-    )
-
-
-def torch_memory_error() -> type[Exception]:
-    """PyTorch's out-of-memory error (CUDA)."""
-    import torch
-
-    error = torch.OutOfMemoryError
-    assert issubclass(error, Exception)
-    return error
-
-
-def _memory_error(error: Exception, device: str) -> Exception:
-    """`error` as a sentence: MemoryShortError if that is what it means."""
-    text = str(error)
-    if not isinstance(error, torch_memory_error()) and "can't allocate" not in text:
-        return GenerationError(
-            f"The model failed while it worked on {device}: {' '.join(text.split())[:300]}",
-            fix="Load it again (%sqlcoder unload, then ask); if that fails too, in another "
-            "precision: --quantization fp32.",
-        )
-    if device == "cuda":
-        import torch
-
-        torch.cuda.empty_cache()
-    return MemoryShortError(
-        f"Out of memory on {device}. The model is still there for a shorter prompt.",
-        fix="Name fewer tables (--tables a,b), use fewer beams, or --quantization 4bit.",
-    )

@@ -27,7 +27,8 @@ from sqlcoder_magic.errors import (
 )
 from sqlcoder_magic.models import current_model
 from sqlcoder_magic.models.files import Checkpoint
-from sqlcoder_magic.models.local import _end_tokens, _memory_error
+from sqlcoder_magic.models.fit import memory_error
+from sqlcoder_magic.models.opening import _end_tokens
 from sqlcoder_magic.types import Draft
 
 COUNT = "SELECT COUNT(*) AS n FROM sales"
@@ -97,7 +98,7 @@ def test_damaged_generation_config(told: Told, tmp_path: Path, content: str) -> 
 
 
 def test_57_a_failure_inside_the_network_is_a_sentence(told: Told) -> None:
-    error = _memory_error(RuntimeError("CUDA error: an illegal\nmemory access"), "cuda")
+    error = memory_error(RuntimeError("CUDA error: an illegal\nmemory access"), "cuda")
     assert isinstance(error, GenerationError)
     assert "CUDA error: an illegal memory access" in told(error)
 
