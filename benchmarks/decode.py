@@ -115,13 +115,14 @@ def measure(network: Any, prompt: list[int], count: int, rounds: int) -> dict[st
     """Every way, `rounds` times in turn."""
     from sqlcoder_magic.models.decode import PrefixCache, greedy
     from sqlcoder_magic.models.graph import StaticDecoder
+    from sqlcoder_magic.models.lookup import Lookup
 
     device = network.device.type
     static, prefix = StaticDecoder(network), PrefixCache()
     ways: dict[str, Callable[[], Iterator[int]]] = {
         "transformers": lambda: iter(_generate(network, prompt, count)),
-        "greedy": lambda: (token for token, _ in greedy(network, prompt, prefix, count)),
-        "static": lambda: (token for token, _ in static.greedy(prompt, count)),
+        "greedy": lambda: (token for token, _ in greedy(network, prompt, prefix, count, Lookup(0))),
+        "static": lambda: (token for token, _ in static.greedy(prompt, count, Lookup(0))),
     }
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     tokens: dict[str, list[int]] = {}

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import torch
 
     from sqlcoder_magic.models.constrain import Guide
+    from sqlcoder_magic.models.lookup import Lookup
 
 # A kept cache larger than this is dropped after the answer: it would crowd out the weights.
 KEEP_BYTES = 512 * 2**20
@@ -69,8 +70,7 @@ class PrefixCache:
             common += 1
         if cache is None or not common:
             return DynamicCache(), 0
-        if common < len(held):
-            cache.crop(common - len(held))
+        _crop(cache, len(held) - common)
         return cache, common
 
     def keep(self, ids: list[int], cache: Any) -> None:
@@ -92,57 +92,100 @@ def _cache_bytes(cache: Any) -> int:
 
 
 def greedy(
-    network: Any,
-    ids: list[int],
-    prefix: PrefixCache,
-    max_new_tokens: int,
-    guide: Guide | None = None,
+    network: Any, ids: list[int], prefix: PrefixCache, max_new_tokens: int, lookup: Lookup
 ) -> Generator[tuple[int, float], None, None]:
     """Yield (token, log-probability), most likely token each time; the caller stops it.
 
-    `ids` is the prompt, at least one token. With a `guide`, the most likely token that it allows;
-    tokens that it forces come without a run of the model, with log-probability 0. Closing the
-    iterator keeps the prefix for next time.
+    `ids` is the prompt, at least one token. Each run of the model checks the guesses of `lookup`
+    too; those that it would have written are yielded, the others forgotten. Closing the iterator
+    keeps the prefix for next time.
+    """
+    cache, held = prefix.take(ids)  # `held`: how much of `text` the cache holds
+    text, end = list(ids), len(ids) + max_new_tokens
+    unsure = 0  # guesses behind it in the cache, perhaps wrong
+    lookup.begin(ids)
+    try:
+        while len(text) < end:
+            guesses = lookup.guesses(end - len(text) - 1)
+            scores = _forward(network, [text[held:] + guesses], cache, len(guesses) + 1)[0]
+            held, unsure = len(text), len(guesses)
+            for row, guess in zip(scores, [*guesses, None], strict=True):
+                token = int(row.argmax())
+                text.append(token)
+                lookup.add(token)
+                if token == guess:
+                    held, unsure = held + 1, unsure - 1
+                yield token, float(row[token].float() - row.float().logsumexp(0))
+                if token != guess:
+                    break
+            _crop(cache, unsure)
+            unsure = 0
+    except GeneratorExit:  # stopped at a yield
+        _crop(cache, unsure)
+        prefix.keep(text[:held], cache)
+        raise
+    prefix.keep(text[:held], cache)
+
+
+def guesses_at_once(network: Any) -> int:
+    """How many guesses a run of this model checks at little more than the cost of none.
+
+    Matrices that are read from memory for one token serve the next ones too. bitsandbytes' fast
+    kernel is for one token, and without bf16 in hardware a CPU pays for each.
+    """
+    if getattr(network, "is_quantized", False):
+        return 0
+    return 2 if network.dtype.itemsize > 2 and network.device.type == "cpu" else 5
+
+
+def guided(
+    network: Any, ids: list[int], prefix: PrefixCache, max_new_tokens: int, guide: Guide
+) -> Generator[tuple[int, float], None, None]:
+    """Like `greedy`, but the most likely token that `guide` allows each time.
+
+    Tokens that it forces come without a run of the model, with log-probability 0. It ends early
+    where nothing is allowed.
+    """
+    cache, held = prefix.take(ids)
+    text, end = list(ids), len(ids) + max_new_tokens
+    try:
+        while len(text) < end:
+            scores = _forward(network, [text[held:]], cache)[0, -1]
+            held = len(text)
+            token = guide.best(scores)
+            if token is None:
+                break
+            text.append(token)
+            yield token, float(scores[token].float() - scores.float().logsumexp(0))
+            guide.accept(token)
+            for forced in guide.forced()[: end - len(text)]:
+                guide.accept(forced)
+                text.append(forced)
+                yield forced, 0.0
+    except GeneratorExit:
+        prefix.keep(text[:held], cache)
+        raise
+    prefix.keep(text[:held], cache)
+
+
+def _crop(cache: Any, tokens: int) -> None:
+    """Forget the last tokens of a cache."""
+    if tokens:
+        cache.crop(-tokens)
+
+
+def _forward(
+    network: Any, new: torch.Tensor | list[list[int]], cache: Any, keep: int = 1
+) -> torch.Tensor:
+    """Scores [batch, keep, vocabulary] of the tokens behind the last `keep` of `new`
+    [batch, tokens]; `cache` grows.
     """
     import torch
 
-    cache, start = prefix.take(ids)
-    held = list(ids)  # what the cache holds after the next forward pass
-    new = torch.tensor([ids[start:]], device=network.device)
-    count = 0
-    try:
-        while count < max_new_tokens:
-            scores = _forward(network, new, cache)[0]
-            token = int(scores.argmax()) if guide is None else guide.best(scores)
-            if token is None:
-                break
-            chosen = [token]
-            count += 1
-            yield token, float(scores[token].float() - scores.float().logsumexp(0))
-            if guide is not None:
-                guide.accept(token)
-                for forced in guide.forced()[: max_new_tokens - count]:
-                    guide.accept(forced)
-                    chosen.append(forced)
-                    count += 1
-                    yield forced, 0.0
-            if count < max_new_tokens:
-                held += chosen
-                new = torch.tensor([chosen], device=network.device)
-    except GeneratorExit:
-        # Stopped at a yield: the cache holds `held`, without the tokens just chosen.
-        prefix.keep(held, cache)
-        raise
-    prefix.keep(held, cache)
-
-
-def _forward(network: Any, new: torch.Tensor, cache: Any) -> torch.Tensor:
-    """Scores [batch, vocabulary] of the token after `new` [batch, tokens]; `cache` grows."""
-    import torch
-
+    ids = torch.as_tensor(new, device=network.device)
     with torch.inference_mode():
-        out = network(input_ids=new, past_key_values=cache, use_cache=True, logits_to_keep=1)
-    scores: torch.Tensor = out.logits[:, -1]
+        out = network(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=keep)
+    scores: torch.Tensor = out.logits[:, -keep:]
     return scores
 
 
@@ -168,11 +211,10 @@ def patient_threads(network: Any, weights_bytes: int) -> Iterator[None]:
 
 def _expanded(network: Any, ids: list[int], prefix: PrefixCache, count: int) -> Any:
     """The cache of all but the prompt's last token, `count` times; encoded once, and kept."""
-    import torch
 
     cache, start = prefix.take(ids)
     if start < len(ids) - 1:
-        _forward(network, torch.tensor([ids[start:-1]], device=network.device), cache)
+        _forward(network, [ids[start:-1]], cache)
     prefix.keep(ids[:-1], cache)
     many = copy.deepcopy(cache) if prefix.cache is cache else cache
     many.batch_repeat_interleave(count)
@@ -280,7 +322,7 @@ def sample(
     logprobs, ended, stuck = [0.0] * count, [False] * count, [False] * count
     new = torch.full((count, 1), ids[-1], device=network.device)
     for _ in range(limits.max_new_tokens):
-        scores = _forward(network, new, cache).float()
+        scores = _forward(network, new, cache)[:, -1].float()
         noise = torch.rand(scores.shape, generator=generator, device=scores.device)
         drawn = scores / temperature - (-noise.clamp_min(1e-20).log()).clamp_min(1e-20).log()
         tokens = drawn.argmax(-1).tolist()  # the Gumbel trick: a draw is an argmax over noise

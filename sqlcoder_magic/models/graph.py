@@ -4,8 +4,9 @@ A step of a 7B is a thousand small kernels, and Python cannot launch them as fas
 them: replaying a recorded step gave 5.0 times the tokens of `generate` with a 1.1B, 3.5 times with
 a 7B (docs/scale.md). The recording is a thin wrapper around the step that the tests run on a CPU.
 It is compared with the eager step at its first use, and switched off with a note if that fails or
-they differ. In fp32 the tokens are those of `generate`, on the H100 too; in bf16 the sums over a
-longer, masked cache are rounded otherwise, so that near ties may fall otherwise. Not covered: 8-bit
+they differ. A second step, of several tokens, checks the guesses of `lookup` (not measured on a GPU
+yet). In fp32 the tokens are those of `generate`, on the H100 too; in bf16 the sums over a longer,
+masked cache are rounded otherwise, so that near ties may fall otherwise. Not covered: 8-bit
 weights (LLM.int8 synchronises within a step), models over several devices, a sliding window shorter
 than the text, beams and a constraint, for all of which `LocalModel` takes `decode`, as it does on a
 CPU, where this step is the slower one; a compiled step.
@@ -15,6 +16,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
+
+from sqlcoder_magic.models.lookup import Lookup
 
 if TYPE_CHECKING:
     import torch
@@ -35,16 +38,66 @@ def supported(network: Any, quantization: str) -> bool:
     )
 
 
-class StaticDecoder:
-    """A static cache with its step. What it holds of the last prompt is used again."""
+class Step:
+    """A run of the model over `width` tokens, behind those that a static cache holds.
 
-    def __init__(self, network: Any) -> None:
+    Fixed addresses and no decision, so that it can be recorded. `best` [width, 2] are the most
+    likely token behind each of `tokens` [1, width] and its log-probability: one copy to the host.
+    """
+
+    def __init__(self, network: Any, cache: Any, position: torch.Tensor, width: int) -> None:
+        """`position` [1], of the first of the tokens, moves on with each run."""
+        import torch
+
+        on = {"device": network.device}
+        length = cache.layers[0].max_cache_len
+        self.width = width
+        self.replay: Callable[[], None] | None = None
+        self._network = network
+        self._cache = cache
+        self._places = torch.arange(length, **on)
+        self._ahead = torch.arange(width, **on)
+        self.tokens = torch.zeros((1, width), dtype=torch.long, **on)
+        self.position = position
+        self.mask = torch.zeros((1, 1, width, length), dtype=torch.bool, **on)
+        self.scores = torch.zeros((width, network.config.vocab_size), dtype=network.dtype, **on)
+        self.best = torch.zeros((width, 2), dtype=torch.float64, **on)
+
+    def run(self) -> None:
+        """Run `tokens` through the model, at `position` and behind it; the position moves on."""
+        import torch
+
+        positions = self.position + self._ahead
+        self.mask.copy_((self._places[None, :] <= positions[:, None])[None, None])
+        with torch.no_grad():
+            scores = self._network(
+                input_ids=self.tokens,
+                position_ids=positions[None],
+                attention_mask=self.mask,
+                past_key_values=self._cache,
+                use_cache=True,
+            ).logits[0]
+        self.scores.copy_(scores[:, : self.scores.shape[1]])
+        # The highest by max, not by an index on the device: that would wait for the device.
+        highest, token = scores.float().max(-1)
+        self.best[:, 0].copy_(token)
+        self.best[:, 1].copy_(highest - scores.float().logsumexp(-1))
+        self.position.add_(self.width)
+
+
+class StaticDecoder:
+    """A static cache with its steps. What it holds of the last prompt is used again."""
+
+    def __init__(self, network: Any, guesses: int = 0) -> None:
+        """`guesses`: as many of a `Lookup` are checked in one run at most."""
         self._network = network
         self._captures = network.device.type == "cuda"
-        self._replay: Callable[[], None] | None = None
+        self._widths = (1, 1 + guesses) if guesses else (1,)
+        self._steps: list[Step] = []
         self._length = 0
         self._cache: Any = None
         self._ids: list[int] = []  # what the cache holds
+        self._at = -1  # where the next token goes on the device; -1: not known
         self.note = ""  # why nothing is captured, if that is so
 
     def fits(self, tokens: int) -> bool:
@@ -53,20 +106,32 @@ class StaticDecoder:
         return window is None or tokens <= window
 
     def greedy(
-        self, ids: list[int], max_new_tokens: int
+        self, ids: list[int], max_new_tokens: int, lookup: Lookup
     ) -> Generator[tuple[int, float], None, None]:
         """Like `decode.greedy`: yield (token, log-probability) until the caller stops."""
         self._make_room(len(ids) + max_new_tokens)
-        self._prefill(ids)
-        for count in range(1, max_new_tokens + 1):
-            token, logprob = self._best.tolist()
-            yield int(token), logprob
-            if count < max_new_tokens:
-                self._run(int(token))
+        lookup.begin(ids)
+        best, left = self._prefill(ids), max_new_tokens
+        guesses: list[int] = []
+        while True:
+            for (number, logprob), guess in zip(best, [*guesses, None], strict=True):
+                token = int(number)
+                lookup.add(token)
+                left -= 1
+                if token == guess:
+                    self._ids.append(token)
+                yield token, logprob
+                if token != guess:
+                    break
+            if not left:
+                return
+            room = len(self._ids) + self._widths[-1] <= self._length
+            guesses = lookup.guesses(min(left, self._widths[-1]) - 1) if room else []
+            best = self._run([token, *guesses])
 
     def clear(self) -> None:
-        """Forget cache and graph, and give their memory back."""
-        self._replay, self._cache, self._ids, self._length = None, None, [], 0
+        """Forget cache and graphs, and give their memory back."""
+        self._steps, self._cache, self._ids, self._length = [], None, [], 0
         if self._network.device.type == "cuda":
             import torch
 
@@ -85,17 +150,11 @@ class StaticDecoder:
         self._length = min(-(-tokens // _ROUND) * _ROUND, limit)
         layers = network.config.num_hidden_layers
         self._cache = Cache(layers=[StaticLayer(self._length) for _ in range(layers)])
-        on = {"device": network.device}
-        self._token = torch.zeros((1, 1), dtype=torch.long, **on)
-        self._position = torch.zeros((1, 1), dtype=torch.long, **on)
-        self._places = torch.arange(self._length, **on)
-        self._mask = torch.zeros((1, 1, 1, self._length), dtype=torch.bool, **on)
-        self._scores = torch.zeros(network.config.vocab_size, dtype=network.dtype, **on)
-        # Token and log-probability side by side: one copy to the host a step.
-        self._best = torch.zeros(2, dtype=torch.float64, **on)
+        position = torch.zeros(1, dtype=torch.long, device=network.device)
+        self._steps = [Step(network, self._cache, position, width) for width in self._widths]
 
-    def _prefill(self, ids: list[int]) -> None:
-        """Encode what of the prompt the cache does not hold yet."""
+    def _prefill(self, ids: list[int]) -> list[list[float]]:
+        """Encode what of the prompt the cache does not hold yet; the token behind it, as `best`."""
         import torch
 
         common = 0
@@ -103,74 +162,70 @@ class StaticDecoder:
             if held != wanted:
                 break
             common += 1
-        self._ids = []  # an interrupted forward pass leaves nothing to rely on
         self._rewind(common)
-        new = torch.tensor([ids[common:]], device=self._network.device)
-        positions = torch.arange(common, len(ids), device=self._network.device)
-        mask = self._places[None, :] <= positions[:, None]
-        self._forward(new, positions[None], mask[None, None])
-        self._rewind(len(ids))
-        self._ids = list(ids)
-
-    def _rewind(self, length: int) -> None:
-        """Let the cache hold the first `length` tokens; the next goes behind them."""
-        self._position.fill_(length)
-        for layer in self._cache.layers:
-            layer.cumulative_length.fill_(length)
-
-    def _forward(self, new: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor) -> None:
-        import torch
-
+        self._ids, self._at = [], -1  # an interrupted forward pass leaves nothing to rely on
+        device = self._network.device
+        positions = torch.arange(common, len(ids), device=device)
+        places = torch.arange(self._length, device=device)
         with torch.no_grad():
             scores = self._network(
-                input_ids=new,
-                position_ids=positions,
-                attention_mask=mask,
+                input_ids=torch.tensor([ids[common:]], device=device),
+                position_ids=positions[None],
+                attention_mask=(places[None, :] <= positions[:, None])[None, None],
                 past_key_values=self._cache,
                 use_cache=True,
                 logits_to_keep=1,
             ).logits[0, -1]
-        self._scores.copy_(scores[: self._scores.numel()])
-        # The highest by max, not by an index on the device: that would wait for the device.
-        best, token = scores.float().max(0)
-        self._best[0].copy_(token)
-        self._best[1].copy_(best - scores.float().logsumexp(0))
+        self._ids = list(ids)
+        highest, token = scores.float().max(0)
+        return [[float(token), float(highest - scores.float().logsumexp(0))]]
 
-    def _step(self) -> None:
-        """Run `_token` through the model. Fixed addresses and no decision: it can be recorded."""
-        self._mask.copy_((self._places <= self._position[0, 0])[None, None, None])
-        self._forward(self._token, self._position, self._mask)
-        self._position.add_(1)
+    def _rewind(self, length: int) -> None:
+        """Let the cache hold the first `length` tokens; the next go behind them."""
+        if length == self._at:
+            return
+        self._steps[0].position.fill_(length)
+        self._at = length
+        for layer in self._cache.layers:
+            layer.cumulative_length.fill_(length)
 
-    def _run(self, token: int) -> None:
-        if self._captures and self._replay is None:
-            self._capture(token)
-        self._token.fill_(token)
-        held, self._ids = self._ids, []
-        (self._replay or self._step)()
-        self._ids = [*held, token] if len(held) < self._length else held
+    def _run(self, tokens: list[int]) -> list[list[float]]:
+        """`Step.best` of a token and the guesses behind it; what the cache holds grows by one."""
+        import torch
 
-    def _capture(self, token: int) -> None:
+        held = self._ids
+        step = next(step for step in self._steps if step.width >= len(tokens))
+        if self._captures and step.replay is None:
+            self._capture(step, tokens[0])
+        self._rewind(len(held))
+        step.tokens[0].fill_(tokens[0])
+        if len(tokens) > 1:
+            step.tokens[0, : len(tokens)].copy_(torch.tensor(tokens))
+        self._ids, self._at = [], -1
+        (step.replay or step.run)()
+        best: list[list[float]] = step.best.tolist()
+        self._ids, self._at = [*held, tokens[0]], len(held) + step.width
+        return best[: len(tokens)]
+
+    def _capture(self, step: Step, token: int) -> None:
         """Record the step, and compare the recording with the step itself."""
         import torch
 
-        length = len(self._ids)
         try:
-            replay = self._recorded(token, length)
-            eager = self._walk(token, length, self._step)
-            recorded = self._walk(token, length, replay)
+            replay = self._recorded(step, token)
+            eager = self._walk(step, token, step.run)
+            recorded = self._walk(step, token, replay)
         except RuntimeError as error:
             self._captures, self.note = False, f"CUDA graph off: {str(error).splitlines()[0][:100]}"
+            return
+        # The kernels are the same; half of the digits leaves room for another order of sums.
+        apart = float((eager - recorded).abs().max() / eager.abs().max())
+        if apart <= 0.5 * torch.finfo(step.scores.dtype).eps ** 0.5:
+            step.replay = replay
         else:
-            # The kernels are the same; half of the digits leaves room for another order of sums.
-            apart = float((eager - recorded).abs().max() / eager.abs().max())
-            if apart <= 0.5 * torch.finfo(self._scores.dtype).eps ** 0.5:
-                self._replay = replay
-            else:
-                self._captures, self.note = False, "CUDA graph off: it gave other scores."
-        self._rewind(length)
+            self._captures, self.note = False, "CUDA graph off: it gave other scores."
 
-    def _recorded(self, token: int, length: int) -> Callable[[], None]:
+    def _recorded(self, step: Step, token: int) -> Callable[[], None]:
         """The step as a CUDA graph. It runs first: libraries take their memory at the first use."""
         import torch
 
@@ -180,22 +235,25 @@ class StaticDecoder:
         graph = torch.cuda.CUDAGraph()
         try:
             with torch.cuda.stream(side):
-                self._walk(token, length, self._step)
+                self._walk(step, token, step.run)
             current.wait_stream(side)
             with torch.cuda.graph(graph):
-                self._step()
+                step.run()
         finally:
             torch.cuda.set_stream(current)  # a capture that fails leaves its own behind
         return graph.replay
 
-    def _walk(self, token: int, length: int, step: Callable[[], None]) -> torch.Tensor:
-        """The scores [steps, vocabulary] of a few steps behind the first `length` tokens."""
+    def _walk(self, step: Step, token: int, run: Callable[[], None]) -> torch.Tensor:
+        """The scores [runs, width, vocabulary] of a few runs behind what the cache holds."""
         import torch
 
+        length = len(self._ids)
+        self._at = -1
         self._rewind(length)
         seen = []
-        for _ in range(min(_CHECKED_STEPS, self._length - length)):
-            self._token.fill_(token)
-            step()
-            seen.append(self._scores.clone().float())
+        for _ in range(min(_CHECKED_STEPS, (self._length - length) // step.width)):
+            step.tokens.fill_(token)
+            run()
+            seen.append(step.scores.clone().float())
+        self._at = -1
         return torch.stack(seen)

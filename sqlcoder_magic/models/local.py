@@ -23,11 +23,14 @@ from sqlcoder_magic.models.decode import (
     Written,
     beam_search,
     greedy,
+    guesses_at_once,
+    guided,
     patient_threads,
     sample,
 )
 from sqlcoder_magic.models.fit import kv_bytes, memory_error, require_free
 from sqlcoder_magic.models.graph import StaticDecoder, supported
+from sqlcoder_magic.models.lookup import PHRASES, Lookup
 from sqlcoder_magic.models.stops import cut_at_stop
 from sqlcoder_magic.types import Draft, ModelSpec, Prompt
 
@@ -44,7 +47,9 @@ class LocalModel:
         self._ends = ends
         self._prefix = PrefixCache()
         captured = supported(network, spec.quantization)
-        self._static = StaticDecoder(network) if captured else None
+        guesses = guesses_at_once(network)
+        self._static = StaticDecoder(network, guesses) if captured else None
+        self._lookup = Lookup(guesses, tokens.encode(PHRASES, add_special_tokens=False).ids)
         self._grammar: Grammar | None = None
         self._busy = threading.Lock()
 
@@ -160,6 +165,7 @@ class LocalModel:
                 if finished or time.monotonic() > limits.deadline:
                     break
         seconds = time.monotonic() - began
+        self._lookup.remember(new)
         self._leave_static()
         return Draft(
             text,
@@ -179,8 +185,10 @@ class LocalModel:
         """The captured step where there is one, else the eager loop: the same tokens."""
         static = self._static
         if static is not None and guide is None and static.fits(len(ids) + count):
-            return static.greedy(ids, count)
-        return greedy(self._network, ids, self._prefix, count, guide)
+            return static.greedy(ids, count, self._lookup)
+        if guide is not None:
+            return guided(self._network, ids, self._prefix, count, guide)
+        return greedy(self._network, ids, self._prefix, count, self._lookup)
 
     def _leave_static(self) -> None:
         """If the step could not be captured, go on without it, and say so in the status."""

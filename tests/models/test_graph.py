@@ -16,8 +16,9 @@ import pytest
 from sqlcoder_magic.errors import MemoryShortError
 from sqlcoder_magic.models import Constraint, open_model
 from sqlcoder_magic.models.decode import PrefixCache, greedy
-from sqlcoder_magic.models.graph import StaticDecoder, supported
+from sqlcoder_magic.models.graph import StaticDecoder, Step, supported
 from sqlcoder_magic.models.local import LocalModel
+from sqlcoder_magic.models.lookup import Lookup
 from sqlcoder_magic.types import Draft, Prompt, PromptPart, Schema
 
 ARCHITECTURES = ("gpt_bigcode", "llama", "mistral")
@@ -37,32 +38,39 @@ def tokens(stream: Iterator[tuple[int, float]]) -> list[int]:
     return [token for token, _ in stream]
 
 
+@pytest.mark.parametrize("guesses", [0, 3])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_a_static_cache_changes_no_token(checkpoint: Make, architecture: str) -> None:
+def test_a_static_cache_changes_no_token(checkpoint: Make, architecture: str, guesses: int) -> None:
     network = network_of(checkpoint(architecture))
-    decoder = StaticDecoder(network)
+    decoder, lookup = StaticDecoder(network, guesses), Lookup(guesses)
     for ids in (FIRST, SECOND, FIRST, FIRST[:5]):  # with reuse of a prefix, and without
-        expected = list(greedy(network, ids, PrefixCache(), 20))
-        found = list(decoder.greedy(ids, 20))
+        expected = list(greedy(network, ids, PrefixCache(), 20, Lookup(0)))
+        found = list(decoder.greedy(ids, 20, lookup))
         assert tokens(iter(found)) == tokens(iter(expected))
         assert [p for _, p in found] == pytest.approx([p for _, p in expected], abs=1e-3)
+        assert decoder._ids == [*ids, *tokens(iter(found))][: len(decoder._ids)]
+        lookup.remember(tokens(iter(found)))
 
 
 def test_a_stream_that_was_left_changes_no_token(checkpoint: Make) -> None:
     network = network_of(checkpoint("llama"))
-    decoder = StaticDecoder(network)
-    assert len(list(islice(decoder.greedy(FIRST, 20), 3))) == 3
-    assert tokens(decoder.greedy(SECOND, 20)) == tokens(greedy(network, SECOND, PrefixCache(), 20))
+    decoder, none = StaticDecoder(network), Lookup(0)
+    assert len(list(islice(decoder.greedy(FIRST, 20, none), 3))) == 3
+    assert tokens(decoder.greedy(SECOND, 20, none)) == tokens(
+        greedy(network, SECOND, PrefixCache(), 20, Lookup(0))
+    )
 
 
 def test_a_longer_text_gets_a_longer_cache(checkpoint: Make) -> None:
     network = network_of(checkpoint("llama"))
     network.config.max_position_embeddings = 1024
     decoder = StaticDecoder(network)
-    list(decoder.greedy(FIRST, 4))
+    list(decoder.greedy(FIRST, 4, Lookup(0)))
     assert decoder._length == 512
     long = [7, 8, 9] * 180
-    assert tokens(decoder.greedy(long, 4)) == tokens(greedy(network, long, PrefixCache(), 4))
+    assert tokens(decoder.greedy(long, 4, Lookup(0))) == tokens(
+        greedy(network, long, PrefixCache(), 4, Lookup(0))
+    )
     assert decoder._length == 1024
 
 
@@ -82,7 +90,7 @@ def test_what_cannot_be_captured_is_known(checkpoint: Make) -> None:
 
 
 def static_model(directory: Path) -> LocalModel:
-    """A model that decodes here as it does on CUDA, but for the recording."""
+    """A model that decodes here as it does on CUDA, without guesses, but for the recording."""
     model = open_model(str(directory), quantization="fp32")
     assert isinstance(model, LocalModel)
     assert model._static is None  # the CPU's own way is the faster one there
@@ -122,16 +130,23 @@ def test_the_schema_is_encoded_once_in_the_static_cache(
     model = static_model(checkpoint("llama"))
     first = ask(model, "how many?")
     encoded: list[int] = []
-    real = StaticDecoder._forward
+    real = model._network.forward
 
-    def counted(self: StaticDecoder, new: Any, *rest: Any) -> None:
-        encoded.append(new.shape[1])
-        real(self, new, *rest)
+    def counted(**options: Any) -> Any:
+        encoded.append(options["input_ids"].shape[1])
+        return real(**options)
 
-    monkeypatch.setattr(StaticDecoder, "_forward", counted)
+    monkeypatch.setattr(model._network, "forward", counted)
     second = ask(model, "which city?")
     assert encoded[0] < first.prompt_tokens / 2  # the question and what follows it
     assert encoded[1:] == [1] * (second.new_tokens - 1)  # none behind the last token
+    assert model._static is not None
+    model._static = StaticDecoder(model._network, 3)  # with guesses: fewer runs, two widths
+    for _ in range(2):
+        encoded.clear()
+        assert ask(model, "which city?").text == second.text
+    assert encoded[0] == 1 and set(encoded[1:]) <= {1, 4}  # its prompt is held but for one token
+    assert len(encoded) < second.new_tokens
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -235,12 +250,12 @@ def test_a_recording_is_compared_with_the_step(
     expected = ask(model, "how many?")
     replays: list[int] = []
 
-    def recorded(*_: Any) -> Callable[[], None]:
+    def recorded(step: Step, _: int) -> Callable[[], None]:
         def replay() -> None:
-            replays.append(1)
-            decoder._step()
+            replays.append(step.width)
+            step.run()
             if not right:
-                decoder._scores.mul_(-1)
+                step.scores.mul_(-1)
 
         return replay
 
@@ -249,7 +264,32 @@ def test_a_recording_is_compared_with_the_step(
     assert ask(model, "how many?").text == expected.text
     assert (model._static is decoder) == right
     assert ("gave other scores" in model.spec.reason) != right
-    assert len(replays) == (3 + expected.new_tokens - 1 if right else 3)
+    assert replays == [1] * (3 + expected.new_tokens - 1 if right else 3)
+
+
+def test_each_width_is_recorded_and_compared(
+    checkpoint: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = static_model(checkpoint("llama"))
+    expected = ask(model, "how many?")
+    decoder = model._static = StaticDecoder(model._network, 3)
+    model._lookup = Lookup(3)
+    replays: list[int] = []
+
+    def recorded(step: Step, _: int) -> Callable[[], None]:
+        def replay() -> None:
+            replays.append(step.width)
+            step.run()
+
+        return replay
+
+    monkeypatch.setattr(decoder, "_recorded", recorded)
+    decoder._captures = True
+    for _ in range(2):  # the second finds the first answer
+        replays.clear()
+        assert ask(model, "how many?").text == expected.text
+    assert all(step.replay for step in decoder._steps)
+    assert replays.count(4) >= 3 and len(replays) < expected.new_tokens
 
 
 def test_out_of_memory_in_the_static_step_leaves_the_model_usable(

@@ -1,0 +1,180 @@
+"""Guesses: where they are found, and that they change how often the model runs, never a token."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sqlcoder_magic.models import open_model
+from sqlcoder_magic.models.decode import PrefixCache, greedy, guesses_at_once
+from sqlcoder_magic.models.local import LocalModel
+from sqlcoder_magic.models.lookup import PHRASES, Lookup
+from sqlcoder_magic.types import Prompt, PromptPart
+
+ARCHITECTURES = ("gpt_bigcode", "llama", "mistral")
+Make = Callable[[str], Path]
+IDS = [*range(100, 120), *range(100, 110)]
+COUNT = 24
+
+
+class Scripted(Lookup):
+    """Guesses what it is told, behind any text: `answer` with every n-th token wrong."""
+
+    def __init__(self, answer: Sequence[int], wrong: int, width: int = 4) -> None:
+        super().__init__(width)
+        self.answer = [
+            token + 1 if wrong and place % wrong == wrong - 1 else token
+            for place, token in enumerate(answer)
+        ]
+        self.written = 0
+
+    def begin(self, prompt: Sequence[int]) -> None:
+        self.written = 0
+
+    def add(self, token: int) -> None:
+        self.written += 1
+
+    def guesses(self, most: int) -> list[int]:
+        return self.answer[self.written : self.written + min(most, 4)]
+
+
+def network_of(directory: Path) -> Any:
+    model = open_model(str(directory), quantization="fp32")
+    assert isinstance(model, LocalModel)
+    return model._network
+
+
+def plain(network: Any, ids: list[int], count: int = COUNT) -> list[int]:
+    return [token for token, _ in greedy(network, ids, PrefixCache(), count, Lookup(0))]
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("wrong", [0, 1, 2, 3, 5])
+def test_no_guess_changes_a_token(checkpoint: Make, architecture: str, wrong: int) -> None:
+    network = network_of(checkpoint(architecture))
+    expected = list(greedy(network, IDS, PrefixCache(), COUNT, Lookup(0)))
+    answer = [token for token, _ in expected]
+    prefix, lookup = PrefixCache(), Scripted(answer, wrong)
+    found = list(greedy(network, IDS, prefix, COUNT, lookup))
+    assert [token for token, _ in found] == answer
+    assert [p for _, p in found] == pytest.approx([p for _, p in expected], abs=1e-3)
+    # What is kept is what was written, without the guesses: it serves the next question.
+    assert prefix.ids == [*IDS, *answer][: len(prefix.ids)]
+    assert prefix.cache.get_seq_length() == len(prefix.ids)
+    longer = [*IDS, *answer[:5], 7, 8]
+    again = [token for token, _ in greedy(network, longer, prefix, 8, Scripted([], 0))]
+    assert again == plain(network, longer, 8)
+
+
+@pytest.mark.parametrize("left_after", range(1, 9))
+def test_a_stream_left_among_guesses_keeps_no_guess(checkpoint: Make, left_after: int) -> None:
+    network = network_of(checkpoint("llama"))
+    answer = plain(network, IDS)
+    for wrong in (0, 3):
+        prefix = PrefixCache()
+        stream = greedy(network, IDS, prefix, COUNT, Scripted(answer, wrong))
+        assert [token for token, _ in islice(stream, left_after)] == answer[:left_after]
+        stream.close()
+        assert prefix.ids == [*IDS, *answer][: len(prefix.ids)]
+        assert prefix.cache.get_seq_length() == len(prefix.ids)
+        found = [token for token, _ in greedy(network, [*IDS, 9], prefix, 8, Lookup(3))]
+        assert found == plain(network, [*IDS, 9], 8)
+
+
+def test_right_guesses_spare_runs_of_the_model(
+    checkpoint: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = network_of(checkpoint("llama"))
+    answer = plain(network, IDS)
+    runs: list[int] = []
+    real = network.forward
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        runs.append(kwargs["input_ids"].shape[1])
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(network, "forward", counted)
+    assert [t for t, _ in greedy(network, IDS, PrefixCache(), COUNT, Scripted(answer, 0))] == answer
+    assert runs[0] == len(IDS) + 4  # with the prompt, guesses are checked already
+    assert len(runs) == 5  # 24 tokens, five at a time
+    runs.clear()
+    assert [t for t, _ in greedy(network, IDS, PrefixCache(), COUNT, Scripted(answer, 1))] == answer
+    assert len(runs) == COUNT  # none was right: as many runs as without
+
+
+def test_a_model_learns_from_its_answers(checkpoint: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = open_model(str(checkpoint("llama")), quantization="fp32")
+    assert isinstance(model, LocalModel)
+    text = "CREATE TABLE sales (id INT);\n-- Question: how many?\n"
+    prompt = Prompt(text, (), 0, (PromptPart(text),))
+    runs: list[int] = []
+    real = model._network.forward
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        runs.append(kwargs["input_ids"].shape[1])
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(model._network, "forward", counted)
+    first = model.generate(prompt, max_new_tokens=30, timeout_s=60)
+    needed = len(runs)
+    again = model.generate(prompt, max_new_tokens=30, timeout_s=60)
+    assert again.text == first.text
+    assert len(runs) - needed < needed  # what it wrote before is what it guesses now
+
+
+def test_the_longest_and_latest_place_decides() -> None:
+    lookup = Lookup(3, phrases=[1, 2, 3, 4, 5])
+    lookup.begin([9, 3, 7, 8, 6, 2, 3])
+    assert lookup.guesses(10) == [4, 5, 9]  # behind `2 3`, not behind the later `3`
+    assert lookup.guesses(1) == [4]
+    lookup.add(7)
+    assert lookup.guesses(10) == [8, 6, 2]  # behind `3 7`
+    lookup.add(50)
+    assert lookup.guesses(10) == []
+    lookup.remember([50, 60])
+    lookup.begin([70, 50])
+    assert lookup.guesses(10) == [60, 70, 50]
+    assert Lookup(0, [1, 1]).guesses(5) == []
+
+
+@given(
+    st.lists(st.integers(0, 3), max_size=60),
+    st.lists(st.integers(0, 3), max_size=9),
+    st.integers(0, 6),
+    st.integers(0, 9),
+)
+def test_guesses_are_found_as_a_search_finds_them(
+    prompt: list[int], phrases: list[int], width: int, most: int
+) -> None:
+    lookup = Lookup(width, phrases)
+    lookup.begin(prompt)
+    text = [*phrases, *prompt]
+    expected: list[int] = []
+    for length in range(min(3, len(text)), 0, -1):
+        places = [
+            end for end in range(length, len(text)) if text[end - length : end] == text[-length:]
+        ]
+        if places:
+            expected = text[places[-1] :][: min(most, width)]
+            break
+    assert lookup.guesses(most) == expected
+
+
+def test_phrases_are_sql_of_the_kind_that_is_written() -> None:
+    import sqlglot
+
+    assert len(sqlglot.parse(PHRASES, read="postgres")) == 7
+
+
+def test_a_4bit_model_is_given_no_guesses(checkpoint: Make) -> None:
+    directory = str(checkpoint("llama"))
+    for quantization, width in (("4bit", 0), ("fp32", 2), ("bf16", 5)):
+        model = open_model(directory, quantization=quantization)
+        assert isinstance(model, LocalModel)
+        assert guesses_at_once(model._network) == width
