@@ -17,7 +17,7 @@ from sqlcoder_magic.errors import GenerationError, NL2SQLError, QueryTimeoutErro
 from sqlcoder_magic.execute import run_sql
 from sqlcoder_magic.models import Model
 from sqlcoder_magic.models.embedding import open_embedder
-from sqlcoder_magic.prompt import QUESTION_CAP, build_prompt, table_text
+from sqlcoder_magic.prompt import QUESTION_CAP, build_prompt, schema_first, table_text
 from sqlcoder_magic.schema import (
     Ranking,
     found_notes,
@@ -92,10 +92,12 @@ def chosen_tables(asking: Asking, model: Model) -> Schema:
     return chosen
 
 
-def prompt_for(question: Question, chosen: Schema, model: Model) -> Prompt:
-    """What the model reads of these tables and this question."""
+def prompt_for(asking: Asking, chosen: Schema, model: Model) -> Prompt:
+    """What the model reads of these tables and the question."""
     template = _template(model)
-    return build_prompt(question, chosen, template=template, count_tokens=model.count_tokens)
+    if asking.settings.schema_first:
+        template = schema_first(template)
+    return build_prompt(asking.question, chosen, template=template, count_tokens=model.count_tokens)
 
 
 def cut_note(question: Question) -> tuple[str, ...]:

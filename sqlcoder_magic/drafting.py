@@ -61,7 +61,7 @@ def first_draft(asking: Asking, model: Model, prompt: Prompt, chosen: Schema) ->
             max_new_tokens=settings.max_new_tokens,
             timeout_s=settings.generation_timeout_s,
             beams=settings.beams,
-            constraint=_constraint(chosen, settings),
+            constraint=_constraint(chosen, settings, model),
             on_text=asking.watcher.text,
         )
     except KeyboardInterrupt:
@@ -172,7 +172,7 @@ def _drawn(
     settings = asking.settings
     known = {first.text}
     needed = first.seconds  # what the last round took
-    for number in count():
+    for number in count(1 if model.spec.backend == "server" else 0):  # which has no beams
         began = time.monotonic()
         if began + needed >= until:
             return
@@ -183,7 +183,7 @@ def _drawn(
             beams=1 if number else _DRAWN,
             samples=_DRAWN if number else 0,
             seed=number,
-            constraint=_constraint(chosen, settings),
+            constraint=_constraint(chosen, settings, model),
         )
         needed = time.monotonic() - began
         texts = made.candidates or ((made.text, made.logprob),)
@@ -286,7 +286,8 @@ def _tried_again(failed: Candidate, asking: Asking, model: Model, chosen: Schema
     meant = _tables_in(f"{failed.sql} {advice}", chosen)
     try:
         quiet = replace(asking, watcher=Watcher())  # on screen stands the first draft
-        draft = first_draft(quiet, model, prompt_for(question, meant, model), meant)
+        prompt = prompt_for(replace(asking, question=question), meant, model)
+        draft = first_draft(quiet, model, prompt, meant)
     except ModelError:
         return failed
     except Stopped:
@@ -312,11 +313,11 @@ def _tables_in(text: str, chosen: Schema) -> Schema:
     return replace(chosen, tables=named or chosen.tables)
 
 
-def _constraint(schema: Schema, settings: Settings) -> Constraint | None:
+def _constraint(schema: Schema, settings: Settings, model: Model) -> Constraint | None:
     """What the draft may name; None where it is free to err."""
     if not settings.constrain:
         return None
-    if not can_constrain():
+    if model.spec.backend != "server" and not can_constrain():  # a server brings its own
         raise OptionError(
             "--constrain needs llguidance, which is not installed.",
             fix='pip install "sqlcoder-magic[constrained]", or ask without --constrain.',

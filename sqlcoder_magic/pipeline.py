@@ -86,12 +86,13 @@ def _from_model(asking: Asking, model: Model | None) -> Answer:
         model = model or open_model(
             settings.model or None,
             quantization=settings.quantization,
+            keep_4bit_copy=settings.keep_4bit_copy,
             on_progress=watcher.progress,
         )
     watcher.model(model)
     with clock("prompt"):
         chosen = chosen_tables(asking, model)
-        prompt = prompt_for(asking.question, chosen, model)
+        prompt = prompt_for(asking, chosen, model)
     watcher.prompt(prompt)
     with clock("generate"):
         draft = first_draft(asking, model, prompt, chosen)

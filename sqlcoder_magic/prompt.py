@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from sqlcoder_magic.types import Column, Prompt, PromptPart, Question, Schema, Table, Template
 
@@ -64,6 +65,41 @@ def build_prompt(
     text = "".join(part.text for part in parts)
     tables = tuple(table.full_name for table in schema.tables)
     return Prompt(text, tables, count_tokens(text) if count_tokens else 0, parts)
+
+
+def schema_first(template: Template) -> Template:
+    """The same prompt with the schema in front of the question: what was encoded of the schema
+    then serves every question about it. No model but the bundled one was trained so.
+
+    The paragraph that ends in the schema moves in front of the first that holds the question or
+    the instructions; where both are one paragraph, its lines do, and one line stays as it is.
+    """
+    slot, asked = "{table_metadata_string}", ("{user_question}", "{instructions}")
+    text = template.text
+    end = text.index(slot) + len(slot)
+    first = min(text.index(name) for name in asked if name in text)
+    if end < first:
+        return template
+    paragraph = _paragraph(template, end - len(slot))
+    start, target, gap = paragraph, _paragraph(template, first), "\n\n"
+    if start <= first:
+        line = text.find("\n", max(text.rfind(name, start, end) for name in asked), end)
+        if line < 0:
+            return template
+        start, target, gap = line + 1, max(start, text.rfind("\n", 0, first) + 1), "\n"
+    moved, between = text[start:end], text[target:start].rstrip("\n")
+    return replace(template, text=text[:target] + moved + gap + between + text[end:])
+
+
+def _paragraph(template: Template, place: int) -> int:
+    """Where the paragraph of this place begins; a special token and its line are no part of it."""
+    begin = template.text.rfind("\n\n", 0, place) + 2 if "\n\n" in template.text[:place] else 0
+    for token in template.special:
+        at = template.text.rfind(token, begin, place)
+        if at >= 0:
+            line = template.text.find("\n", at, place)
+            begin = line + 1 if line >= 0 else at + len(token)
+    return begin
 
 
 def schema_text(schema: Schema, style: str) -> str:

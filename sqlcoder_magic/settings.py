@@ -55,6 +55,11 @@ class Settings:
         "--quantization",
         choices=QUANTIZATIONS,
     )
+    keep_4bit_copy: bool = _option(
+        False,
+        "keep 4-bit weights on disk once they are quantized, for quicker loads (gigabytes)",
+        "--keep-4bit-copy",
+    )
     run: bool = _option(
         False, "run the SQL read-only and show the rows as a DataFrame", "-r", "--run"
     )
@@ -124,6 +129,12 @@ class Settings:
         "normal 5, best 20",
         "--effort",
         choices=EFFORTS,
+    )
+    schema_first: bool = _option(
+        False,
+        "put the schema before the question in any model's prompt: questions that follow begin "
+        "sooner, but most models were trained the other way round",
+        "--schema-first",
     )
     constrain: bool = _option(
         False,

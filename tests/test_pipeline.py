@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import Engine, create_engine, event, text
@@ -19,6 +20,7 @@ from sqlcoder_magic.errors import (
     Stopped,
 )
 from sqlcoder_magic.models import Model
+from sqlcoder_magic.models.catalog import entry_for
 from sqlcoder_magic.types import Answer, CheckedSQL, Draft
 
 
@@ -232,6 +234,16 @@ def test_instructions_reach_the_prompt(shop: Engine) -> None:
     ask(Question("How many?", "be kind"), shop, model, settings=Settings(instructions="be brief"))
     assert "be brief" in model.prompts[0].text
     assert "be kind" in model.prompts[1].text and "be brief" not in model.prompts[1].text
+
+
+def test_the_schema_goes_first_where_that_is_asked_for(shop: Engine) -> None:
+    model = FakeModel(["SELECT 1 AS one", "SELECT 1 AS one"])
+    model.spec = replace(model.spec, template=entry_for("sqlcoder-7b-2")[0].template)
+    ask("How many?", shop, model)
+    ask("How many?", shop, model, settings=Settings(schema_first=True))
+    usual, other = (prompt.text for prompt in model.prompts)
+    assert usual.index("How many?") < usual.index("CREATE TABLE")
+    assert other.index("CREATE TABLE") < other.index("How many?")
 
 
 def test_samples_reach_the_prompt_only_when_asked_for(shop: Engine) -> None:

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from sqlcoder_magic.models.catalog import CATALOG, TINY, Entry, find_entry
-from sqlcoder_magic.prompt import COMMENT_CAP, build_prompt, quote_name, schema_text
-from sqlcoder_magic.types import Column, ForeignKey, Question, Schema, Table
+from sqlcoder_magic.models.catalog import CATALOG, CHAT, TINY, Entry, find_entry
+from sqlcoder_magic.prompt import (
+    COMMENT_CAP,
+    build_prompt,
+    quote_name,
+    schema_first,
+    schema_text,
+)
+from sqlcoder_magic.types import Column, ForeignKey, Question, Schema, Table, Template
 
 SINGER = Table(
     "singer",
@@ -210,3 +219,42 @@ def test_a_dot_in_a_tables_name_is_part_of_it() -> None:
 def test_an_attached_duckdb_database_has_two_parts() -> None:
     table = Table("t", "other.main", (Column("id", "INT", False),), (), ())
     assert schema_text(Schema("duckdb", (table,)), "tiny").startswith("CREATE TABLE other.main.t (")
+
+
+@pytest.mark.parametrize("entry", [*CATALOG, CHAT], ids=lambda entry: entry.name)
+def test_every_prompt_can_put_the_schema_first(entry: Entry) -> None:
+    template = schema_first(entry.template)
+    schema = template.text.index("{table_metadata_string}")
+    assert schema < template.text.index("{user_question}")
+    kept = ("".join(sorted("".join(t.text.split()))) for t in (template, entry.template))
+    assert len(set(kept)) == 1  # moved, not lost
+    tokens = re.compile("|".join(map(re.escape, template.special)) or "$^")
+    assert tokens.findall(template.text) == tokens.findall(entry.template.text)
+    one, other = (
+        build_prompt(Question(text), Schema("x", (SINGER, CONCERT)), template=template).text
+        for text in ("How many?", "Which singer is the oldest?")
+    )
+    shared = next(i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
+    assert shared > one.index("concert_ID") > 0  # the schema is common to both
+    assert schema_first(template) == template
+
+
+SLOTS = ("{table_metadata_string}", "{user_question}")
+
+
+@given(
+    st.lists(
+        st.sampled_from([*SLOTS, "{instructions}", "Task", "\n", "\n\n", "<s>", "# A", " "]),
+        max_size=14,
+    ),
+    st.permutations(SLOTS),
+)
+def test_a_prompt_of_any_form_keeps_what_it_says(pieces: list[str], ends: list[str]) -> None:
+    text = "".join([ends[0], *pieces, ends[1]])
+    template = schema_first(Template("own", text, special=("<s>",)))
+    assert "".join(sorted(template.text.replace("\n", ""))) == "".join(
+        sorted(text.replace("\n", ""))
+    )
+    assert template.text.count("<s>") == text.count("<s>")
+    for slot in SLOTS:
+        assert template.text.count(slot) == text.count(slot)

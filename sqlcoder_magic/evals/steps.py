@@ -30,7 +30,7 @@ def steps_predictor(model: Model, suite: Suite, settings: Settings) -> Predict:
         asking = Asking(question, database, schema, settings)
         began = time.monotonic()
         chosen = with_mentioned_values(schema, asking) if settings.values else schema
-        prompt = prompt_for(question, chosen, model)
+        prompt = prompt_for(asking, chosen, model)
         draft = first_draft(asking, model, prompt, chosen)
         if not is_refusal(draft.text):
             draft = best_of(asking, model, prompt, chosen, draft).draft
