@@ -6,9 +6,11 @@
 
 Prints ratios against `generate`, the share of what the memory's bandwidth allows (weights read
 once a token), the time to the first token cold and warm, and whether the tokens are equal. The
-runs are interleaved and the best of each is taken, so that a busy machine hurts all alike. From the
-second round on the prompt is known: `greedy` and `static` do not encode it again, `generate` does.
-The figures of an H100 are in docs/scale.md.
+runs are interleaved and the best of each is taken, so that a busy machine hurts all alike. Each
+round asks another question (the last tokens) about the same schema (those before): from the second
+on `greedy` and `static` encode the question alone, `generate` all. `guesses` is `greedy` with its
+guesses: of random tokens it finds none, so it shows what looking them up costs; what they bring is
+in benchmarks/questions.py. The figures of an H100 are in docs/scale.md.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
+QUESTION = 30  # tokens of a question; the rest of a prompt is its schema
 SHAPES = {  # hidden, intermediate, layers, heads, KV heads, vocabulary
     "tiny": (64, 128, 2, 4, 2, 512),
     "1b": (2048, 5632, 22, 32, 4, 32000),  # TinyLlama-1.1B
@@ -111,29 +114,37 @@ def _now(device: str) -> float:
     return time.perf_counter()
 
 
-def measure(network: Any, prompt: list[int], count: int, rounds: int) -> dict[str, Any]:
-    """Every way, `rounds` times in turn."""
-    from sqlcoder_magic.models.decode import PrefixCache, greedy
+def measure(
+    network: Any, schema: list[int], questions: list[list[int]], count: int
+) -> dict[str, Any]:
+    """Every way in turn, a question a round; the first round warms up, and captures."""
+    from sqlcoder_magic.models.decode import PrefixCache, greedy, guesses_at_once
     from sqlcoder_magic.models.graph import StaticDecoder
     from sqlcoder_magic.models.lookup import Lookup
 
-    device = network.device.type
-    static, prefix = StaticDecoder(network), PrefixCache()
-    ways: dict[str, Callable[[], Iterator[int]]] = {
-        "transformers": lambda: iter(_generate(network, prompt, count)),
-        "greedy": lambda: (token for token, _ in greedy(network, prompt, prefix, count, Lookup(0))),
-        "static": lambda: (token for token, _ in static.greedy(prompt, count, Lookup(0))),
+    device, width = network.device.type, guesses_at_once(network)
+    static, prefix, other = StaticDecoder(network, width), PrefixCache(), PrefixCache()
+    ways: dict[str, Callable[[list[int]], Iterator[Any]]] = {
+        "transformers": lambda ids: iter(_generate(network, ids, count)),
+        "greedy": lambda ids: greedy(network, ids, prefix, count, Lookup(0)),
+        "guesses": lambda ids: greedy(network, ids, other, count, Lookup(width)),
+        "static": lambda ids: static.greedy(ids, count, Lookup(0)),
     }
     seconds: dict[str, list[float]] = {name: [] for name in ways}
-    tokens: dict[str, list[int]] = {}
     first: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(rounds + 1):  # the first warms up, and captures
+    cold: list[float] = []
+    tokens: dict[str, list[int]] = {}
+    for question in questions:
+        began = _now(device)
+        next(greedy(network, [*schema, *question], PrefixCache(), 1, Lookup(0)))
+        cold.append(_now(device) - began)
         for name, way in ways.items():
             began = _now(device)
-            stream = way()
+            stream = way([*schema, *question])
             head = list(islice(stream, 1))
             first[name].append(_now(device) - began)
-            tokens[name] = [*head, *stream]
+            both = [*head, *stream]
+            tokens[name] = both if name == "transformers" else [token for token, _ in both]
             seconds[name].append(_now(device) - began)
     best = {name: min(times[1:]) for name, times in seconds.items()}
     possible = bandwidth(device) / weights_read(network)
@@ -141,14 +152,16 @@ def measure(network: Any, prompt: list[int], count: int, rounds: int) -> dict[st
         "note": static.note,
         "weights_gb": weights_read(network) / 1e9,
         "bound_tokens_s": possible,
+        "first_token_s_cold": min(cold[1:]),
     }
     for name, time_ in best.items():
+        warm = min(first[name][1:])
         report[name] = {
             "tokens_s": count / time_,
             "times_generate": best["transformers"] / time_,
             "share_of_bound": count / time_ / possible,
-            "first_token_s_cold": first[name][0],
-            "first_token_s_warm": min(first[name][1:]),
+            "first_token_s_warm": warm,
+            "first_token_warm_of_cold": warm / min(cold[1:]),
             "equal_tokens": _equal(tokens[name], tokens["transformers"]),
         }
     report["static"]["equals_greedy"] = _equal(tokens["static"], tokens["greedy"])
@@ -180,7 +193,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--random", choices=sorted(SHAPES))
     parser.add_argument("--quantization", default="auto", choices=("auto", "4bit"))
-    parser.add_argument("--prompt", type=int, default=1500)
+    parser.add_argument("--prompt", type=int, default=1500, help="tokens")
     parser.add_argument("--tokens", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--json", default="")
@@ -194,9 +207,10 @@ def main() -> None:
         from sqlcoder_magic.models import open_model
 
         network = open_model(quantization=options.quantization)._network  # type: ignore[attr-defined]
-    top = network.config.vocab_size
-    prompt = torch.randint(5, top, (options.prompt,), generator=torch.Generator().manual_seed(2))
-    report = measure(network, prompt.tolist(), options.tokens, options.rounds)
+    top, made = network.config.vocab_size, torch.Generator().manual_seed(2)
+    schema = torch.randint(5, top, (options.prompt - QUESTION,), generator=made).tolist()
+    questions = torch.randint(5, top, (options.rounds + 1, QUESTION), generator=made).tolist()
+    report = measure(network, schema, questions, options.tokens)
     if device == "cuda":
         report["device"] = torch.cuda.get_device_name(0)
         report["peak_gb"] = torch.cuda.max_memory_allocated() / 1e9

@@ -96,35 +96,52 @@ def greedy(
 ) -> Generator[tuple[int, float], None, None]:
     """Yield (token, log-probability), most likely token each time; the caller stops it.
 
-    `ids` is the prompt, at least one token. Each run of the model checks the guesses of `lookup`
-    too; those that it would have written are yielded, the others forgotten. Closing the iterator
-    keeps the prefix for next time.
+    `ids` is the prompt, at least one token. Behind it, each run of the model checks the guesses of
+    `lookup` too; those that it would have written are yielded, the others forgotten. Closing the
+    iterator keeps the prefix for next time.
     """
     cache, held = prefix.take(ids)  # `held`: how much of `text` the cache holds
     text, end = list(ids), len(ids) + max_new_tokens
-    unsure = 0  # guesses behind it in the cache, perhaps wrong
+    loose = 0  # tokens behind it in the cache, perhaps wrong
+    guesses: list[int] = []
+    margin = close_call(network)
     lookup.begin(ids)
     try:
         while len(text) < end:
-            guesses = lookup.guesses(end - len(text) - 1)
             scores = _forward(network, [text[held:] + guesses], cache, len(guesses) + 1)[0]
-            held, unsure = len(text), len(guesses)
+            held, loose, clear = len(text), len(guesses), True
             for row, guess in zip(scores, [*guesses, None], strict=True):
-                token = int(row.argmax())
+                highest, best = row.float().topk(2)
+                clear = not guesses or float(highest[0] - highest[1]) >= margin
+                if not clear:
+                    held, loose = held - 1, loose + 1  # its token is run again, alone
+                    break
+                token = int(best[0])
                 text.append(token)
                 lookup.add(token)
                 if token == guess:
-                    held, unsure = held + 1, unsure - 1
-                yield token, float(row[token].float() - row.float().logsumexp(0))
+                    held, loose = held + 1, loose - 1
+                yield token, float(highest[0] - row.float().logsumexp(0))
                 if token != guess:
                     break
-            _crop(cache, unsure)
-            unsure = 0
+            _crop(cache, loose)
+            loose = 0
+            guesses = lookup.guesses(end - len(text) - 1) if clear else []
     except GeneratorExit:  # stopped at a yield
-        _crop(cache, unsure)
+        _crop(cache, loose)
         prefix.keep(text[:held], cache)
         raise
     prefix.keep(text[:held], cache)
+
+
+def close_call(network: Any) -> float:
+    """Scores nearer to each other than this may change places in a run over several tokens.
+
+    Such a run sums in another order than a run over one. In 16 bits that moved scores by up to 0.4
+    on a CPU, where two answers of twelve came out otherwise; then the token is run alone, which
+    was one in fifty.
+    """
+    return 0.75 if network.dtype.itemsize == 2 else 0.0
 
 
 def guesses_at_once(network: Any) -> int:

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
+from sqlcoder_magic.models.decode import close_call
 from sqlcoder_magic.models.lookup import Lookup
 
 if TYPE_CHECKING:
@@ -41,8 +42,9 @@ def supported(network: Any, quantization: str) -> bool:
 class Step:
     """A run of the model over `width` tokens, behind those that a static cache holds.
 
-    Fixed addresses and no decision, so that it can be recorded. `best` [width, 2] are the most
-    likely token behind each of `tokens` [1, width] and its log-probability: one copy to the host.
+    Fixed addresses and no decision, so that it can be recorded. `best` [width, 3] are the most
+    likely token behind each of `tokens` [1, width], its log-probability, and how far its score is
+    above the next: one copy to the host.
     """
 
     def __init__(self, network: Any, cache: Any, position: torch.Tensor, width: int) -> None:
@@ -61,7 +63,7 @@ class Step:
         self.position = position
         self.mask = torch.zeros((1, 1, width, length), dtype=torch.bool, **on)
         self.scores = torch.zeros((width, network.config.vocab_size), dtype=network.dtype, **on)
-        self.best = torch.zeros((width, 2), dtype=torch.float64, **on)
+        self.best = torch.zeros((width, 3), dtype=torch.float64, **on)
 
     def run(self) -> None:
         """Run `tokens` through the model, at `position` and behind it; the position moves on."""
@@ -78,11 +80,17 @@ class Step:
                 use_cache=True,
             ).logits[0]
         self.scores.copy_(scores[:, : self.scores.shape[1]])
-        # The highest by max, not by an index on the device: that would wait for the device.
-        highest, token = scores.float().max(-1)
-        self.best[:, 0].copy_(token)
-        self.best[:, 1].copy_(highest - scores.float().logsumexp(-1))
+        self.best.copy_(_best(scores))
         self.position.add_(self.width)
+
+
+def _best(scores: torch.Tensor) -> torch.Tensor:
+    """`Step.best` of scores [width, vocabulary]; without an index that waits for the device."""
+    import torch
+
+    highest, tokens = scores.float().topk(2)
+    logprob = highest[:, 0] - scores.float().logsumexp(-1)
+    return torch.stack([tokens[:, 0].double(), logprob, highest[:, 0] - highest[:, 1]], -1)
 
 
 class StaticDecoder:
@@ -113,8 +121,14 @@ class StaticDecoder:
         lookup.begin(ids)
         best, left = self._prefill(ids), max_new_tokens
         guesses: list[int] = []
+        token, margin = ids[-1], close_call(self._network)
         while True:
-            for (number, logprob), guess in zip(best, [*guesses, None], strict=True):
+            clear = True
+            for (number, logprob, ahead), guess in zip(best, [*guesses, None], strict=True):
+                clear = not guesses or ahead >= margin
+                if not clear:
+                    self._ids.pop()  # its token is run again, alone
+                    break
                 token = int(number)
                 lookup.add(token)
                 left -= 1
@@ -125,7 +139,7 @@ class StaticDecoder:
                     break
             if not left:
                 return
-            room = len(self._ids) + self._widths[-1] <= self._length
+            room = clear and len(self._ids) + self._widths[-1] <= self._length
             guesses = lookup.guesses(min(left, self._widths[-1]) - 1) if room else []
             best = self._run([token, *guesses])
 
@@ -175,10 +189,10 @@ class StaticDecoder:
                 past_key_values=self._cache,
                 use_cache=True,
                 logits_to_keep=1,
-            ).logits[0, -1]
+            ).logits[0, -1:]
         self._ids = list(ids)
-        highest, token = scores.float().max(0)
-        return [[float(token), float(highest - scores.float().logsumexp(0))]]
+        best: list[list[float]] = _best(scores).tolist()
+        return best
 
     def _rewind(self, length: int) -> None:
         """Let the cache hold the first `length` tokens; the next go behind them."""

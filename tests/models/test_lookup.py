@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sqlcoder_magic.models import open_model
+from sqlcoder_magic.models import decode, graph, open_model
 from sqlcoder_magic.models.decode import PrefixCache, greedy, guesses_at_once
+from sqlcoder_magic.models.graph import StaticDecoder
 from sqlcoder_magic.models.local import LocalModel
 from sqlcoder_magic.models.lookup import PHRASES, Lookup
 from sqlcoder_magic.types import Prompt, PromptPart
@@ -101,11 +102,50 @@ def test_right_guesses_spare_runs_of_the_model(
 
     monkeypatch.setattr(network, "forward", counted)
     assert [t for t, _ in greedy(network, IDS, PrefixCache(), COUNT, Scripted(answer, 0))] == answer
-    assert runs[0] == len(IDS) + 4  # with the prompt, guesses are checked already
-    assert len(runs) == 5  # 24 tokens, five at a time
+    assert runs == [len(IDS), 5, 5, 5, 5, 3]  # a token behind the prompt, and 23 behind it
     runs.clear()
     assert [t for t, _ in greedy(network, IDS, PrefixCache(), COUNT, Scripted(answer, 1))] == answer
     assert len(runs) == COUNT  # none was right: as many runs as without
+
+
+@pytest.mark.parametrize("wrong", [0, 3])
+@pytest.mark.parametrize("static", [False, True])
+def test_a_close_call_is_run_alone(
+    checkpoint: Make, monkeypatch: pytest.MonkeyPatch, wrong: int, static: bool
+) -> None:
+    network = network_of(checkpoint("llama"))
+    answer = plain(network, IDS)
+    runs: list[int] = []
+    real = network.forward
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        runs.append(kwargs["input_ids"].shape[1])
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(network, "forward", counted)
+    for module in (decode, graph):
+        monkeypatch.setattr(module, "close_call", lambda _: float("inf"))  # every one is
+    prefix, lookup = PrefixCache(), Scripted(answer, wrong)
+    stream = (
+        StaticDecoder(network, 4).greedy(IDS, COUNT, lookup)
+        if static
+        else greedy(network, IDS, prefix, COUNT, lookup)
+    )
+    assert [token for token, _ in stream] == answer
+    assert len(runs) == 1 + 23 + len([width for width in runs[1:] if width > 1])
+    if not static:
+        assert prefix.cache.get_seq_length() == len(prefix.ids)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_in_16_bits_guesses_change_no_token_either(checkpoint: Make, architecture: str) -> None:
+    model = open_model(str(checkpoint(architecture)), quantization="bf16")
+    assert isinstance(model, LocalModel)
+    network = model._network
+    answer = plain(network, IDS)
+    for wrong in (0, 2):
+        stream = greedy(network, IDS, PrefixCache(), COUNT, Scripted(answer, wrong))
+        assert [token for token, _ in stream] == answer
 
 
 def test_a_model_learns_from_its_answers(checkpoint: Make, monkeypatch: pytest.MonkeyPatch) -> None:
