@@ -20,6 +20,7 @@ from sqlcoder_magic.display import (
     answer_html,
     answer_text,
     show_frame,
+    timing_text,
 )
 from sqlcoder_magic.errors import (
     NL2SQLError,
@@ -31,7 +32,7 @@ from sqlcoder_magic.errors import (
 )
 from sqlcoder_magic.memory import Memory
 from sqlcoder_magic.models import current_model, open_model, unload_model
-from sqlcoder_magic.models.catalog import CATALOG
+from sqlcoder_magic.models.catalog import CATALOG, Entry, known_models
 from sqlcoder_magic.pipeline import ask
 from sqlcoder_magic.schema import read_schema, refresh_schema, schema_age_s
 from sqlcoder_magic.settings import QUANTIZATIONS, Settings, split_words, usage
@@ -40,7 +41,8 @@ from sqlcoder_magic.types import Answer
 HELP = {
     "connect": "connect WHERE [as ALIAS]   a URL, files, 'sample', an alias or a variable",
     "status": "status                     the model, why its precision, the connection, the schema",
-    "load": "load [MODEL] [4bit|8bit|bf16|fp16|fp32]   a hub id, a directory, sqlcoder-tiny,\n"
+    "load": "load [MODEL] [4bit|8bit|bf16|fp16|fp32] [--keep-4bit-copy]\n"
+    "                                             a hub id, a directory, sqlcoder-tiny,\n"
     "                                             or a server: http://host:8000/v1 --name MODEL",
     "unload": "unload                     give the model's memory back",
     **browsing.HELP,
@@ -125,7 +127,8 @@ def load(words: list[str], shell: Any, settings: Settings) -> None:
     if "--name" in words[:-1]:
         at = words.index("--name")
         served, words = words[at + 1], words[:at] + words[at + 2 :]
-    names = [word for word in words if word not in QUANTIZATIONS and word != "--quantization"]
+    flags = ("--quantization", "--keep-4bit-copy")
+    names = [word for word in words if word not in (*QUANTIZATIONS, *flags)]
     wanted = [word for word in words if word in QUANTIZATIONS]
     if len(names) > 1 or len(wanted) > 1 or any(name.startswith("-") for name in names):
         raise OptionError(
@@ -136,6 +139,7 @@ def load(words: list[str], shell: Any, settings: Settings) -> None:
         names[0] if names else settings.model or None,
         quantization=wanted[0] if wanted else settings.quantization,
         served_name=served,
+        keep_4bit_copy=settings.keep_4bit_copy or "--keep-4bit-copy" in words,
         on_progress=watcher.progress,
     )
     spec = model.spec
@@ -164,12 +168,15 @@ def config(words: list[str], shell: Any, settings: Settings) -> None:
 
 
 def show_help(words: list[str], shell: Any, settings: Settings) -> None:
-    """Commands, options and the models that are known."""
-    models = "\n".join(
-        f"  {entry.repo or entry.name:<28}{entry.parameters:>6g} B parameters  {entry.licence}"
-        for entry in CATALOG
-    )
+    """Commands, options and the models that are known, those of `register_model` first."""
+    models = "\n".join(map(_model_line, known_models()))
     _say(f"{_help_text()}\n\n{usage()}\n\nModels:\n{models}")
+
+
+def _model_line(entry: Entry) -> str:
+    if entry not in CATALOG:
+        return f"  {entry.name:<42}      registered: {entry.repo}"
+    return f"  {entry.repo or entry.name:<42}{entry.parameters:>6g} B parameters  {entry.licence}"
 
 
 def _help_text() -> str:
@@ -274,6 +281,8 @@ def show_answer(answer: Answer, watcher: Watcher) -> None:
     """SQL, notes and rows, in this order, wherever the shell is."""
     colours = isinstance(watcher, TerminalWatcher) and watcher.streams
     plain, shown = answer_text(answer, colours=colours), answer_html(answer)
+    if isinstance(watcher, TerminalWatcher):  # as the HTML does; a comment, to copy with the SQL
+        plain += f"\n-- {visible(timing_text(answer))}"
     if answer.error is not None and answer.checked is None:
         plain += f"\n-- Not runnable as it is: {answer.error.message}"
         shown += f"<pre>{html.escape(str(answer.error))}</pre>"

@@ -30,6 +30,7 @@ class _Slot:
 
     model: Model | None = None
     request: tuple[str, str] = ("", "")
+    copy_settled: bool = False  # a copy of its 4-bit weights was asked for; the status says more
 
 
 _slot = _Slot()
@@ -42,6 +43,7 @@ class _Job:
 
     name: str
     quantization: str
+    keep_copy: bool = False
     doing: str = "waiting for another load"
     device: str = "cpu"
     held_before: int = 0  # bytes on the device when the weights began to come
@@ -71,11 +73,13 @@ def open_model(
     *,
     quantization: str = "auto",
     served_name: str = "",
+    keep_4bit_copy: bool = False,
     on_progress: OnProgress = no_progress,
 ) -> Model:
     """The model called so: a catalog name, a hub id, a directory or a server's address; once.
 
-    `served_name` is what a server calls the model, where it has several.
+    `served_name` is what a server calls the model, where it has several. `keep_4bit_copy` allows a
+    copy of 4-bit weights in the cache directory, which later loads take.
 
     None means the model that is loaded, or else the bundled one; nothing is downloaded then.
     Asking for another model frees the first before it loads. Raises ModelError's kinds, and
@@ -89,10 +93,10 @@ def open_model(
         name = name_or_spec or (_slot.request[0] if _slot.model is not None else TINY.name)
     if is_url(name):
         return _connected(name, served_name, on_progress)
-    ready = _reusable(name, quantization)
+    ready = _reusable(name, quantization, keep_copy=keep_4bit_copy)
     if ready is not None:
         return ready
-    job = _Job(name, quantization)
+    job = _Job(name, quantization, keep_4bit_copy)
     threading.Thread(target=_work, args=(job,), name="sqlcoder-load", daemon=True).start()
     try:
         while not job.done.wait(_POLL_S):
@@ -129,6 +133,7 @@ def use_model(model: Model) -> None:
     with _one_at_a_time:
         _free()
         _slot.model, _slot.request = model, (model.spec.name, "auto")
+        _slot.copy_settled = True
 
 
 def unload_model() -> bool:
@@ -145,10 +150,16 @@ def _free() -> bool:
     return True
 
 
-def _reusable(name: str, quantization: str) -> Model | None:
-    """The loaded model if it answers this request: same name, same precision or no wish."""
+def _reusable(name: str, quantization: str, *, keep_copy: bool) -> Model | None:
+    """The loaded model if it answers this request: same name, same precision or no wish.
+
+    One that was quantized before a copy was asked for is loaded again, once, to make it: on a CPU
+    its first question rearranges the weights for good, and rounds their scales.
+    """
     model = _slot.model
     if model is None or _slot.request[0] != name:
+        return None
+    if keep_copy and model.spec.quantization == "4bit" and not _slot.copy_settled:
         return None
     same = quantization in ("auto", _slot.request[1], model.spec.quantization)
     return model if same else None
@@ -158,7 +169,8 @@ def _work(job: _Job) -> None:
     """The worker thread: load under the lock, fill the slot unless nobody waits any more."""
     try:
         with _one_at_a_time:
-            job.model = _reusable(job.name, job.quantization) or _load(job)
+            job.model = _reusable(job.name, job.quantization, keep_copy=job.keep_copy)
+            job.model = job.model or _load(job)
     except BaseException as error:  # noqa: BLE001  (handed to the waiting thread)
         job.error = error
     finally:
@@ -187,17 +199,22 @@ def _load(job: _Job) -> Model | None:
     if job.cancelled.is_set():
         return None
     machine = this_machine()
-    job.doing, job.device = f"loading {job.name}", machine.device
+    job.device = machine.device
 
-    def expect(count: int) -> None:
-        job.held_before, job.expected = held_bytes(machine.device), count
+    def step(doing: str, count: int) -> None:
+        if job.cancelled.is_set():
+            raise Stopped(f"Stopped loading {job.name}.")
+        job.doing, job.held_before, job.expected = doing, held_bytes(machine.device), count
 
     with _quiet():
-        model = load_local(job.name, checkpoint, job.quantization, machine, expect)
+        model = load_local(
+            job.name, checkpoint, job.quantization, machine, step, keep_copy=job.keep_copy
+        )
     if job.cancelled.is_set():
         model.unload()
         return None
     _slot.model, _slot.request = model, (job.name, job.quantization)
+    _slot.copy_settled = job.keep_copy
     return model
 
 

@@ -178,7 +178,8 @@ def _original_or_copy(checkpoint: Checkpoint, precision: str, machine: Machine) 
         if "quantization_config" not in checkpoint.config:
             options["quantization_config"] = quantization
         if precision == "4bit":
-            settings = quantization.to_dict() | {"dtype": str(dtype)}
+            kind, double = quantization.bnb_4bit_quant_type, quantization.bnb_4bit_use_double_quant
+            settings = {"type": kind, "double": double, "dtype": str(dtype)}
             place = copies.place_of(checkpoint, settings)
     if place is not None:
         whole, note = copies.check(place)

@@ -181,6 +181,17 @@ def test_weights_of_another_shape(checkpoint: Make, tmp_path: Path) -> None:
         open_model(str(directory))
 
 
+def test_weights_that_are_not_there_are_not_made_up(checkpoint: Make, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    directory = copy_of(checkpoint("llama"), tmp_path / "part")
+    state = load_file(directory / "model.safetensors")
+    del state["model.layers.1.mlp.up_proj.weight"]
+    save_file(state, directory / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ModelLoadError, match=r"lack 1 of the weights, model\.layers\.1\.mlp\.up"):
+        open_model(str(directory))
+
+
 def test_an_unknown_architecture_runs_no_code(checkpoint: Make, tmp_path: Path) -> None:
     directory = copy_of(checkpoint("llama"), tmp_path / "remote")
     config = json.loads((directory / "config.json").read_text())
