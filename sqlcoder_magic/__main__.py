@@ -21,7 +21,7 @@ from sqlcoder_magic.errors import (
     Stopped,
 )
 from sqlcoder_magic.memory import Memory
-from sqlcoder_magic.models import Model
+from sqlcoder_magic.models import Model, export_model
 from sqlcoder_magic.pipeline import ask
 from sqlcoder_magic.sample import QUESTIONS, is_right
 from sqlcoder_magic.settings import LineParser, Settings, add_options, setting_values
@@ -54,6 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = LineParser(prog="python -m sqlcoder_magic")
     parser.add_argument("-q", "--question", action="append", help="a question (may be repeated)")
     parser.add_argument("-h", "--help", action="store_true", help="show this page")
+    parser.add_argument(
+        "--export-model",
+        metavar="DIR",
+        help="write the bundled model into a new directory, as servers read models, and end",
+    )
     add_options(parser)
     settings = Settings()
     for stream in (sys.stdout, sys.stderr):  # arguments and rows may hold what no encoding takes
@@ -61,6 +66,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     try:
         options = vars(parser.parse_args(arguments))
+        if options["export_model"] and not options["help"]:
+            made = export_model(options["export_model"], options.get("quantization", "bf16"))
+            print(f"The bundled model is in {made}.")
+            return 0
         if options["help"] or not options["question"]:
             print(parser.format_help())
             return 0 if options["help"] else 2

@@ -14,8 +14,9 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 
 class NoServerError(Exception):
@@ -66,6 +67,22 @@ def running_mariadb() -> Iterator[str]:
         process.wait(60)
         log.close()
         shutil.rmtree(home, ignore_errors=True)
+
+
+def mariadb_connection(at: str, **options: Any) -> Any:
+    """A connection of PyMySQL as administrator, by the Unix socket `at`.
+
+    PyMySQL by itself leaves its socket open where no server listens any more.
+    """
+    import pymysql
+
+    made = pymysql.connect(user="root", defer_connect=True, **options)
+    with ExitStack() as stack:
+        sock = stack.enter_context(socket.socket(socket.AF_UNIX))
+        sock.connect(at)
+        made.connect(sock)
+        stack.pop_all()
+    return made
 
 
 def _wait_for_mariadb(at: Path, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -5,12 +5,19 @@ from __future__ import annotations
 
 import io
 import re
+from itertools import pairwise
 
 import pandas as pd
 import pytest
 
 from sqlcoder_magic import Answer, Draft, Question
-from sqlcoder_magic.display import TerminalWatcher, answer_html, answer_text, show_frame
+from sqlcoder_magic.display import (
+    NotebookWatcher,
+    TerminalWatcher,
+    answer_html,
+    answer_text,
+    show_frame,
+)
 from sqlcoder_magic.display.answer import rows_line, sql_html
 from sqlcoder_magic.display.live import bar
 from sqlcoder_magic.types import Prompt
@@ -114,6 +121,73 @@ def test_a_terminal_streams_each_piece_once() -> None:
     watcher.progress("loading", 0.5)
     watcher.clear()
     assert "loading" in err.getvalue() and err.getvalue().endswith("\r\x1b[K")
+
+
+def test_a_letter_or_a_fence_in_two_tokens_is_shown_once_it_is_whole() -> None:
+    out = Terminal()
+    watcher = TerminalWatcher(out=out, err=Terminal())
+    for text in ("'Caf\ufffd", "'Café", "'Café'\n`", "'Café'\n``", "'Café'\n"):
+        watcher.text(text)
+    assert out.getvalue() == "'Café'\n"
+    watcher.text("'Café'\n`a` + 1")  # a name in MySQL's quotes
+    assert out.getvalue() == "'Café'\n`a` + 1"
+
+
+class Shown:
+    """Stands for IPython's display: when was what shown, and in how many output areas."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now, self.areas = 0.0, 0
+        self.updates: list[tuple[float, dict[str, str]]] = []
+        monkeypatch.setattr("IPython.display.display", self.display)
+        monkeypatch.setattr("sqlcoder_magic.display.live.time.monotonic", lambda: self.now)
+
+    def display(self, bundle: dict[str, str], **_: object) -> Shown:
+        self.areas += 1
+        self.update(bundle)
+        return self
+
+    def update(self, bundle: dict[str, str], **_: object) -> None:
+        self.updates.append((self.now, bundle))
+
+
+def test_a_cell_is_updated_ten_times_a_second_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = Shown(monkeypatch)
+    watcher = NotebookWatcher()
+    shown.now, text = 100.0, ""
+    for number in range(500):  # 250 tokens a second, two seconds long
+        text += f"t{number} "
+        watcher.text(text)
+        shown.now += 0.004
+    times = [when for when, _ in shown.updates]
+    assert 15 <= len(times) <= 21 and shown.areas == 1
+    assert all(later - earlier >= 0.1 for earlier, later in pairwise(times))
+    texts = [bundle["text/plain"] for _, bundle in shown.updates]
+    assert all(later.startswith(earlier) for earlier, later in pairwise(texts))
+    assert texts[0] == "t0 "  # the first token at once
+    watcher.finish("all", "<b>all</b>")
+    assert shown.updates[-1][1] == {"text/plain": "all", "text/html": "<b>all</b>"}
+
+
+def test_what_was_written_is_inert_while_it_grows(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = Shown(monkeypatch)
+    watcher = NotebookWatcher()
+    watcher.text(HOSTILE)
+    watcher.progress(HOSTILE, 0.5)
+    for _, bundle in shown.updates:
+        inert(bundle["text/html"])
+        assert "\x1b" not in bundle["text/plain"]
+
+
+def test_progress_and_text_together_keep_the_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = Shown(monkeypatch)
+    watcher = NotebookWatcher()
+    shown.now = 100.0
+    for number in range(100):
+        watcher.progress("looking for a better answer", None)
+        watcher.text(f"SELECT {number}")
+        shown.now += 0.01
+    assert len(shown.updates) <= 2 * 11  # ten a second of each of the two
 
 
 def test_a_pipe_gets_no_escape_sequences() -> None:

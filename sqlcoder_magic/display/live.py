@@ -1,7 +1,7 @@
 """What is shown while an answer is being made: progress, then the SQL as it is written.
 
-At most ten updates a second, and nothing at all for what takes less than a moment. In a
-notebook one output area is rewritten; in a terminal one status line is.
+At most ten updates a second of one thing, and nothing at all for what takes less than a moment.
+In a notebook one output area is rewritten; in a terminal one status line is.
 """
 
 from __future__ import annotations
@@ -28,20 +28,24 @@ def bar(share: float | None) -> str:
     return "[" + "█" * full + "·" * (BAR_WIDTH - full) + f"] {share:4.0%}"
 
 
+def settled(text: str) -> str:
+    """What of a growing text stays as it is: half a letter and half a fence at its end may not."""
+    return text.rstrip("\ufffd`")
+
+
 class _Paced(Watcher):
-    """Lets through the first of a kind and then one every `UPDATE_EVERY_S`."""
+    """Lets through one of a kind every `UPDATE_EVERY_S`; a step that is told once is shown."""
 
     def __init__(self, *, show_prompt: bool = False) -> None:
         self.show_prompt = show_prompt
-        self._last = 0.0
-        self._kind = ""
+        self._last: dict[str, float] = {}  # by kind
         self._began = time.monotonic()
 
     def due(self, kind: str) -> bool:
         now = time.monotonic()
-        if kind == self._kind and now - self._last < UPDATE_EVERY_S:
+        if now - self._last.get(kind, -UPDATE_EVERY_S) < UPDATE_EVERY_S:
             return False
-        self._kind, self._last = kind, now
+        self._last[kind] = now
         return True
 
     def status(self, doing: str, share: float | None) -> str:
@@ -62,7 +66,7 @@ class NotebookWatcher(_Paced):
             status = self.status(doing, share)
             written = sql_html(self._written) if self._written else ""
             self._put(
-                f"{visible(self._written)}\n{status}".lstrip(),
+                visible(f"{self._written}\n{status}".lstrip()),
                 f"{written}<small>{_escaped(status)}</small>",
             )
 
@@ -78,9 +82,9 @@ class NotebookWatcher(_Paced):
             show({"text/plain": text, "text/html": shown}, raw=True)
 
     def text(self, text: str) -> None:
-        self._written = text
+        self._written = settled(text)
         if self.due("writing"):
-            self._put(visible(text), sql_html(text))
+            self._put(visible(self._written), sql_html(self._written))
 
     def finish(self, plain: str, shown: str) -> None:
         """Replace what was shown by the final output."""
@@ -128,6 +132,7 @@ class TerminalWatcher(_Paced):
             print(f"{visible(prompt.text)}\n({prompt.tokens:,} tokens)", file=self.out)
 
     def text(self, text: str) -> None:
+        text = settled(text)
         if self.streams and text.startswith(self.written):
             self.out.write(visible(text[len(self.written) :]))
             self.out.flush()

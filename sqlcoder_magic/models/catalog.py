@@ -265,6 +265,11 @@ def register_model(
     return entry
 
 
+def known_models() -> tuple[Entry, ...]:
+    """The registered models, which go before the catalog's, and the catalog."""
+    return (*_registered.values(), *CATALOG)
+
+
 def find_entry(name: str) -> Entry | None:
     """The entry with this name, hub id or directory name; longest match first; else None.
 
@@ -272,12 +277,13 @@ def find_entry(name: str) -> Entry | None:
     A registered model comes before the catalog's.
     """
     wanted = name.lower().rstrip("/")
-    every = (*_registered.values(), *CATALOG)
-    for entry in every:
+    for entry in known_models():
         if wanted in (entry.name, entry.repo.lower().rstrip("/")):
             return entry
+    last = wanted.rsplit("/", 1)[-1]
     for entry in sorted(CATALOG, key=lambda one: len(one.name), reverse=True):
-        if entry is not TINY and entry.name in wanted.rsplit("/", 1)[-1]:
+        # Of the bundled model there is no copy under a longer name; a server may say its path.
+        if entry.name == last if entry is TINY else entry.name in last:
             return entry
     return None
 

@@ -5,9 +5,9 @@
 The raw prompt goes to `/completions`, as a local model would read it: the question and the
 schema's names and comments leave this machine (and values, where samples are switched on), rows
 never. The answer streams; closing the stream stops the server's work. A key comes from
-`SQLCODER_SERVER_KEY` or the keyring, is sent to this server alone and shown nowhere. Not covered:
-beams, and holding the server's draft to the schema, which servers do each in their own way (the
-guard judges the draft as ever).
+`SQLCODER_SERVER_KEY` or the keyring, is sent to this server alone and shown nowhere. A constraint
+goes to vLLM and llama.cpp as a grammar (`served_grammar`); elsewhere it is refused. Not covered:
+beams.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ from sqlcoder_magic.errors import (
 from sqlcoder_magic.models.base import OnText
 from sqlcoder_magic.models.catalog import entry_for
 from sqlcoder_magic.models.constrain import Constraint
+from sqlcoder_magic.models.served_grammar import gbnf
 from sqlcoder_magic.models.stops import cut_at_stop
 from sqlcoder_magic.types import Draft, ModelSpec, Prompt
 
@@ -46,6 +48,7 @@ _PASSING = (408, 429, 500, 502, 503, 504)  # answers that a later try may not ge
 _TRIES = 4
 _LONGEST_WAIT_S = 20.0
 _MOST_BYTES = 64 * 2**20  # of one answer
+_GRAMMAR_FIELDS = frozenset({"grammar", "guided_grammar", "structured_outputs"})
 
 
 def is_url(name: str) -> bool:
@@ -65,6 +68,10 @@ class _EnoughError(Exception):
     """The time is up, or the answer too large to be one."""
 
 
+class _NonsenseError(Exception):
+    """The server's answer, which is none."""
+
+
 class ServerModel:
     """A model that answers over HTTP. Thread safe; nothing is kept but the open connections."""
 
@@ -78,7 +85,7 @@ class ServerModel:
         self._first_wait_s = first_wait_s
         self._client = _client(self._url)
         try:
-            name = self._name_here(name)
+            name, self._software = self._found(name)
         except ModelNotFoundError:
             self._client.close()
             raise
@@ -115,7 +122,8 @@ class ServerModel:
         """Ask, and stream the answer. Tried again while that can help and time is left.
 
         Raises GenerationError where the server hangs, fails or answers nonsense, and OptionError
-        for `beams`. KeyboardInterrupt closes the stream. `constraint` has no effect.
+        for `beams`, and for a `constraint` where the server is not known to decode under a
+        grammar. KeyboardInterrupt closes the stream.
         """
         if beams > 1:
             raise OptionError(
@@ -130,6 +138,8 @@ class ServerModel:
         }
         if prompt.parts and prompt.parts[0].special:
             body["add_special_tokens"] = False  # the template brings its own BOS
+        if constraint is not None:
+            body |= self._held_to(constraint)
         began = time.monotonic()
         deadline = began + timeout_s
         wait = self._first_wait_s
@@ -147,11 +157,44 @@ class ServerModel:
                     ) from None
                 time.sleep(pause)
                 wait *= 2
+            except _NonsenseError as error:
+                raise GenerationError(
+                    f"The server's answer cannot be read: {self._shown(str(error))[:100]!r}.",
+                    fix="Check that the address is that of an OpenAI-compatible server (…/v1).",
+                ) from None
         raise AssertionError("the last try returns or raises")
 
     def unload(self) -> None:
         """Close the connections."""
         self._client.close()
+
+    def _held_to(self, constraint: Constraint) -> dict[str, Any]:
+        """The field that makes this server decode under the constraint's grammar.
+
+        Only for software that is known to take it: others refuse the field, or drop it unsaid.
+        """
+        if self._software == "llamacpp":
+            return {"grammar": gbnf(constraint.catalog)}
+        if self._software == "vllm":
+            text = gbnf(constraint.catalog)
+            old = self._is_old_vllm()
+            return {"guided_grammar": text} if old else {"structured_outputs": {"grammar": text}}
+        raise OptionError(
+            f"--constrain needs a server that decodes under a grammar, and {self._url} does not "
+            "say that it is vLLM or llama.cpp.",
+            fix="Ask without --constrain; the guard judges the draft as ever.",
+        )
+
+    def _is_old_vllm(self) -> bool:
+        """True if it has no `structured_outputs` yet, which came with 0.11."""
+        import httpx
+
+        try:
+            answer = self._client.get(f"{self._url.removesuffix('/v1')}/version", timeout=CONNECT_S)
+            known = re.match(r"0\.(\d+)\.\d", str(answer.json()["version"]))
+        except (httpx.HTTPError, ValueError, KeyError, TypeError):
+            return False
+        return known is not None and int(known[1]) < 11
 
     # ------------------------------------------------------------ one try
 
@@ -196,7 +239,7 @@ class ServerModel:
         choices = answer.get("choices") if isinstance(answer, dict) else None
         good = isinstance(choices, list) and all(isinstance(one, dict) for one in choices)
         if not choices or not good:
-            raise _nonsense(raw)
+            raise _NonsenseError(raw)
         found: dict[str, float] = {}
         tokens = 0
         for choice in choices:
@@ -222,7 +265,7 @@ class ServerModel:
         try:
             with self._client.stream("POST", "/completions", json=body, timeout=limit) as response:
                 if response.status_code != 200:
-                    raise self._failure(response)
+                    raise self._failure(response, held=bool(body.keys() & _GRAMMAR_FIELDS))
                 yield response
         except httpx.TimeoutException:
             raise GenerationError(
@@ -232,7 +275,7 @@ class ServerModel:
         except httpx.TransportError as error:
             raise _Again(f"the connection failed ({type(error).__name__})") from None
 
-    def _failure(self, response: httpx.Response) -> Exception:
+    def _failure(self, response: httpx.Response, *, held: bool) -> Exception:
         """What a status other than 200 means."""
         status = response.status_code
         if status in _PASSING:
@@ -243,31 +286,39 @@ class ServerModel:
                 f"{self._url} wants a key ({status}).",
                 fix=f"Set {KEY_VARIABLE} in the environment before Jupyter starts.",
             )
-        key = response.request.headers.get("authorization", "").removeprefix("Bearer ")
-        text = " ".join(_beginning(response).split())
-        text = (text.replace(key, "***") if key else text)[:200]
+        grammar = " Without --constrain no grammar is sent." if held else ""
         return GenerationError(
-            f"{self._url} refused the request ({status}): {text}",
-            fix="A prompt that is too long gets shorter with --tables a,b.",
+            f"{self._url} refused the request ({status}): "
+            f"{self._shown(_beginning(response))[:200]}",
+            fix="A prompt that is too long gets shorter with --tables a,b." + grammar,
         )
 
-    def _name_here(self, name: str) -> str:
-        """What the server calls the model; ModelNotFoundError where that cannot be."""
+    def _shown(self, text: str) -> str:
+        """What the server wrote, on one line, without the key that it may have sent back."""
+        key = self._client.headers.get("authorization", "").removeprefix("Bearer ")
+        line = " ".join(text.split())
+        return line.replace(key, "***") if key else line
+
+    def _found(self, name: str) -> tuple[str, str]:
+        """(what the server calls the model, what software it says it is: "vllm", "llamacpp", …).
+
+        Raises ModelNotFoundError where there is no such model.
+        """
         served = self._served()
         if not name and len(served) == 1:
-            name = served[0]
+            name = next(iter(served))
         # `transformers serve` lists the hub's cache only, not the directory that it serves.
         if name not in served and (served or not name):
             raise ModelNotFoundError(
                 f"{self._url} serves "
                 f"{'no model called ' + name if name else 'several models' if served else 'none'}.",
-                fix=f"It lists: {', '.join(served[:20]) or 'nothing'}. "
+                fix=f"It lists: {', '.join(list(served)[:20]) or 'nothing'}. "
                 "%sqlcoder load URL --name MODEL",
             )
-        return name
+        return name, served.get(name, "")
 
-    def _served(self) -> list[str]:
-        """The names of the server's models."""
+    def _served(self) -> dict[str, str]:
+        """The names of the server's models, each with its `owned_by`."""
         import httpx
 
         try:
@@ -283,8 +334,9 @@ class ServerModel:
                 fix=f"Set {KEY_VARIABLE} in the environment before Jupyter starts.",
             )
         try:
-            return [str(one["id"]) for one in response.json()["data"]]
-        except (ValueError, KeyError, TypeError):
+            listed = response.json()["data"]
+            return {str(one["id"]): str(one.get("owned_by", "")) for one in listed}
+        except (ValueError, KeyError, TypeError, AttributeError):
             raise ModelNotFoundError(
                 f"What answers at {self._url} is no OpenAI-compatible server.",
                 fix="Check the address: it often ends in /v1.",
@@ -367,7 +419,7 @@ def _events(response: httpx.Response, deadline: float) -> Iterator[dict[str, Any
             return
         event = _json(data)
         if not isinstance(event, dict):
-            raise _nonsense(data)
+            raise _NonsenseError(data)
         yield event
 
 
@@ -377,7 +429,7 @@ def _choice(event: dict[str, Any]) -> dict[str, Any] | None:
         raise _Again("it reported an error in the middle of the answer")
     choices = event.get("choices")
     if not isinstance(choices, list):
-        raise _nonsense(json.dumps(event))
+        raise _NonsenseError(json.dumps(event))
     return choices[0] if choices and isinstance(choices[0], dict) else None
 
 
@@ -393,11 +445,4 @@ def _json(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError:
-        raise _nonsense(text) from None
-
-
-def _nonsense(text: str) -> GenerationError:
-    return GenerationError(
-        f"The server's answer cannot be read: {' '.join(text.split())[:100]!r}.",
-        fix="Check that the address is that of an OpenAI-compatible server (…/v1).",
-    )
+        raise _NonsenseError(text) from None

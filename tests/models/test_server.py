@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,9 +14,12 @@ from typing import Any
 import pytest
 
 from sqlcoder_magic.errors import GenerationError, ModelNotFoundError, OptionError
-from sqlcoder_magic.models import open_model
+from sqlcoder_magic.models import Constraint, open_model
+from sqlcoder_magic.models.served_grammar import gbnf
 from sqlcoder_magic.models.server import KEY_VARIABLE, ServerModel
-from sqlcoder_magic.types import Draft, Prompt, PromptPart
+from sqlcoder_magic.pipeline import ask as pipeline_ask
+from sqlcoder_magic.settings import Settings
+from sqlcoder_magic.types import Column, Draft, Prompt, PromptPart, Schema, Table
 
 SECRET = "k-7Zq1-not-to-be-shown"
 Answer = Callable[["Handler"], None]
@@ -30,7 +35,14 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.seen.append(("GET", self.path, dict(self.headers), {}))
-        self.reply(200, {"data": [{"id": name} for name in self.server.names]})
+        if self.path == "/version":
+            self.reply(*self.server.version)
+            return
+        if self.server.listing:
+            self.server.listing(self)
+            return
+        owner = {"owned_by": self.server.owner} if self.server.owner else {}
+        self.reply(200, {"data": [{"id": name, **owner} for name in self.server.names]})
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
@@ -68,6 +80,9 @@ class Recording(ThreadingHTTPServer):
         self.seen: list[tuple[str, str, dict[str, str], dict[str, Any]]] = []
         self.answers: list[Answer] = [right]
         self.names = ["defog/sqlcoder-7b-2"]
+        self.owner = ""  # what it calls itself
+        self.version: tuple[int, Any] = (404, {})
+        self.listing: Answer | None = None  # in place of the list of its models
         self.closed = threading.Event()
 
     @property
@@ -107,6 +122,10 @@ def model(server: Recording) -> Iterator[ServerModel]:
     model = ServerModel(server.url, first_wait_s=0.01)
     yield model
     model.unload()
+
+
+SCHEMA = Schema("sqlite", (Table("sales", "", (Column("price", "INT", nullable=True),), (), ()),))
+HELD = Constraint.of(SCHEMA, lambda name: name)
 
 
 def ask(model: ServerModel, **options: Any) -> Draft:
@@ -151,6 +170,88 @@ def test_samples_come_sorted(server: Recording, model: ServerModel) -> None:
     assert draft.candidates == (("SELECT 2", -1.0), ("SELECT 1", -3.0))
     assert (draft.text, draft.logprob) == ("SELECT 2", -1.0)
     assert (server.asked[0]["n"], server.asked[0]["seed"]) == (3, 5)
+
+
+@pytest.mark.parametrize(
+    ("owner", "version", "field"),
+    [
+        ("llamacpp", (404, {}), "grammar"),
+        ("vllm", (200, {"version": "0.23.1"}), "structured_outputs"),
+        ("vllm", (200, {"version": "0.11.0"}), "structured_outputs"),
+        ("vllm", (200, {"version": "0.10.2"}), "guided_grammar"),
+        ("vllm", (200, {"version": "0.1.dev1+g9c5b2a1"}), "structured_outputs"),
+        ("vllm", (404, {}), "structured_outputs"),
+        ("vllm", (200, ["?"]), "structured_outputs"),
+    ],
+)
+def test_a_constraint_is_sent_as_the_server_takes_it(
+    server: Recording, owner: str, version: tuple[int, Any], field: str
+) -> None:
+    server.owner, server.version = owner, version
+    model = ServerModel(server.url)
+    assert ask(model, constraint=HELD).text == "SELECT ';' AS a"
+    ask(model)
+    held, free = server.asked
+    text = gbnf(HELD.catalog)
+    assert held.pop(field) == ({"grammar": text} if field == "structured_outputs" else text)
+    assert held == free  # nothing else differs
+    server.answers = [drawn({"text": "SELECT price FROM sales;"})]
+    ask(model, constraint=HELD, samples=2)
+    assert field in server.asked[-1]
+    model.unload()
+
+
+@pytest.mark.parametrize("owner", ["library", "", "defog", "openai", None, 7])
+def test_a_constraint_where_no_grammar_is_taken_is_a_sentence(
+    server: Recording, owner: Any
+) -> None:
+    """Ollama (which calls its models `library`), TGI, `transformers serve`, a proxy."""
+    server.owner = owner
+    model = ServerModel(server.url)
+    with pytest.raises(OptionError, match="decodes under a grammar") as caught:
+        ask(model, constraint=HELD)
+    assert "without --constrain" in caught.value.fix and server.asked == []
+    assert ask(model).finished
+    model.unload()
+
+
+def test_a_grammar_that_is_refused_is_a_sentence(server: Recording) -> None:
+    server.owner = "llamacpp"
+    model = ServerModel(server.url)
+    server.answers = [lambda handler: handler.reply(400, {"error": "failed to parse grammar"})]
+    with pytest.raises(GenerationError, match=r"\(400\).*failed to parse grammar") as caught:
+        ask(model, constraint=HELD)
+    assert "--constrain" in caught.value.fix
+    with pytest.raises(GenerationError) as caught:
+        ask(model)
+    assert "--constrain" not in caught.value.fix
+    model.unload()
+
+
+def test_a_better_answer_is_looked_for_among_samples(server: Recording, model: ServerModel) -> None:
+    """A server has no beams, with which a local model would begin."""
+    first = "SELECT name FROM products;"
+    server.answers = [
+        lambda handler: handler.stream(piece(first), "[DONE]"),
+        drawn({"text": first}, {"text": "SELECT name FROM customers;"}),
+    ]
+    settings = Settings(effort="normal", constrain=False)
+    answer = pipeline_ask("Which names are there?", "sample", model, settings=settings)
+    assert answer.sql == "SELECT name FROM products" and answer.error is None
+    assert [body.get("n") for body in server.asked][:2] == [None, 4]
+
+
+def test_a_constraint_needs_nothing_installed_here(
+    server: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sqlcoder_magic.drafting.can_constrain", lambda: False)
+    server.owner = "llamacpp"
+    model = ServerModel(server.url)
+    server.answers = [lambda handler: handler.stream(piece("SELECT name FROM products;"))]
+    answer = pipeline_ask("Names?", "sample", model, settings=Settings(constrain=True))
+    assert answer.sql == "SELECT name FROM products"
+    assert "products" in server.asked[0]["grammar"]
+    model.unload()
 
 
 @pytest.mark.parametrize(
@@ -264,8 +365,79 @@ def test_an_interrupt_closes_the_stream(server: Recording, model: ServerModel) -
     assert ask(model).finished
 
 
+def slow(handler: Handler) -> None:
+    """A token, and the next one when nobody waits any more."""
+    handler.send_response(200)
+    handler.end_headers()
+    handler.wfile.write(f"data: {piece('SELECT')}\n\n".encode())
+    handler.server.closed.wait(30)
+    handler.wfile.write(f"data: {piece(' 1')}\n\n".encode())
+
+
+@pytest.mark.parametrize("waiting", ["for the first token", "for the next", "to try again"])
+def test_ctrl_c_is_heard_while_the_server_says_nothing(
+    server: Recording, model: ServerModel, waiting: str
+) -> None:
+    silent = {
+        "for the first token": lambda handler: handler.server.closed.wait(30),
+        "for the next": slow,
+        "to try again": status(503, retry_after="20"),
+    }
+    server.answers = [silent[waiting]]
+    signals = threading.Timer(0.5, signal.raise_signal, [signal.SIGINT])
+    if hasattr(signal, "pthread_kill"):  # as a kernel is interrupted: the main thread hears it
+        main = threading.main_thread().ident
+        signals = threading.Timer(0.5, signal.pthread_kill, [main, signal.SIGINT])
+    signals.start()
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        ask(model, timeout_s=60)
+    assert time.monotonic() - began < 10
+    server.closed.set()
+    server.answers = [right]
+    assert ask(model).finished
+
+
+def test_a_slow_answer_is_waited_for(server: Recording, model: ServerModel) -> None:
+    """Pauses between tokens are no fault; the time to the first is told."""
+
+    def patient(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        for text in ("SELECT", " 1", ";"):
+            time.sleep(0.3)
+            handler.wfile.write(f"data: {piece(text)}\n\n".encode())
+
+    server.answers = [patient]
+    draft = ask(model)
+    assert (draft.text, draft.finished, draft.new_tokens) == ("SELECT 1", True, 3)
+    assert 0.3 <= draft.first_token_s < draft.seconds - 0.3
+
+
+@pytest.mark.parametrize(
+    ("pieces", "text", "finished"),
+    [
+        (["SELECT 1;", " DROP"], "SELECT 1", True),
+        (["SELECT ';", "' AS a;"], "SELECT ';' AS a", True),
+        (["SELECT 1\n`", "``\nso"], "SELECT 1\n", True),
+        (["SELECT 1", "[/SQL] and"], "SELECT 1", True),
+        (["SELECT 1", "END"], "SELECT 1", True),
+        (["SELECT 1", "LIMIT"], "SELECT 1", False),
+    ],
+    ids=["semicolon", "quoted", "fence", "tag", "end token", "token limit"],
+)
+def test_where_an_answer_ends(
+    server: Recording, model: ServerModel, pieces: list[str], text: str, finished: bool
+) -> None:
+    reasons = {"END": piece("", "stop"), "LIMIT": piece("", "length")}
+    lines = [reasons.get(one) or piece(one) for one in pieces]
+    server.answers = [lambda handler: handler.stream(*lines, "[DONE]")]
+    draft = ask(model)
+    assert (draft.text, draft.finished) == (text, finished)
+
+
 def test_the_key_is_sent_and_never_shown(
-    server: Recording, monkeypatch: pytest.MonkeyPatch
+    server: Recording, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv(KEY_VARIABLE, SECRET)
     model = ServerModel(server.url, first_wait_s=0.01)
@@ -274,11 +446,19 @@ def test_the_key_is_sent_and_never_shown(
     def echo(handler: Handler) -> None:
         handler.reply(422, {"error": "you sent " + str(handler.headers["Authorization"])})
 
-    for answer in (status(401), status(400), status(500), status(302, location="http://x/"), echo):
-        server.answers = [answer]
-        with pytest.raises(GenerationError) as caught:
-            ask(model)
-        assert SECRET not in str(caught.value) + repr(model.spec)
+    def babble(handler: Handler) -> None:
+        handler.stream("you sent " + str(handler.headers["Authorization"]))
+
+    answers = (status(401), status(400), status(500), status(302, location="http://x/"))
+    with caplog.at_level(logging.DEBUG):
+        for answer, samples in (*((one, 0) for one in (*answers, echo, babble)), (babble, 2)):
+            server.answers = [answer]
+            with pytest.raises(GenerationError) as caught:
+                ask(model, samples=samples)
+            caught.value.prepare(debug=True)
+            shown = "".join(caught.value._render_traceback_()) + repr(caught.value)
+            assert SECRET not in shown + repr(model) + repr(model.spec) + repr(model._client)
+    assert SECRET not in caplog.text and "POST" in caplog.text
     model.unload()
 
 
@@ -302,6 +482,33 @@ def test_addresses_that_cannot_be(server: Recording) -> None:
     assert "a, b" in several.value.fix
     with pytest.raises(ModelNotFoundError, match="no model called c"):
         ServerModel(server.url, "c")
+
+
+@pytest.mark.parametrize(
+    ("listing", "sentence"),
+    [
+        (lambda handler: handler.reply(200, "<html>"), "no OpenAI-compatible server"),
+        (lambda handler: handler.reply(200, {"data": [1]}), "no OpenAI-compatible server"),
+        (lambda handler: handler.reply(404, {"error": SECRET}), "no OpenAI-compatible server"),
+        (lambda handler: handler.reply(401, {"error": SECRET}), "wants a key"),
+        (lambda handler: handler.connection.close(), "No server answers"),
+        (lambda handler: handler.server.closed.wait(30) and None, "No server answers"),
+        (lambda handler: handler.reply(200, {"data": []}), "serves none"),
+    ],
+    ids=["text", "odd", "404", "401", "cut", "hangs", "empty"],
+)
+def test_a_server_that_cannot_be_asked_is_a_sentence(
+    server: Recording, monkeypatch: pytest.MonkeyPatch, listing: Answer, sentence: str
+) -> None:
+    monkeypatch.setattr("sqlcoder_magic.models.server.CONNECT_S", 0.3)
+    monkeypatch.setenv(KEY_VARIABLE, SECRET)
+    server.listing = listing
+    with pytest.raises(ModelNotFoundError, match=sentence) as caught:
+        ServerModel(server.url)
+    assert caught.value.fix and SECRET not in str(caught.value)
+    server.closed.set()
+    server.listing = None
+    ServerModel(server.url).unload()
 
 
 def test_open_model_takes_an_address(server: Recording) -> None:
