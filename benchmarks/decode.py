@@ -9,8 +9,8 @@ once a token), the time to the first token cold and warm, and whether the tokens
 runs are interleaved and the best of each is taken, so that a busy machine hurts all alike. Each
 round asks another question (the last tokens) about the same schema (those before): from the second
 on `greedy` and `static` encode the question alone, `generate` all. `guesses` is `greedy` with its
-guesses: of random tokens it finds none, so it shows what looking them up costs; what they bring is
-in benchmarks/questions.py. The figures of an H100 are in docs/scale.md.
+guesses: answers to random tokens repeat themselves, so how much they bring is measured in
+benchmarks/questions.py. The figures of an H100 are in docs/scale.md.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@
 Each question is answered in turn by `generate`, by the greedy loop without guesses, with guesses
 looked up in the prompt and in phrases (as in a first question), and with earlier answers too (as in
 a notebook). All encode the whole prompt, so what differs is the way of writing; the first token is
-left out. Times are of the processor, which a busy machine hurts less. Prints tokens a second behind the first token as ratios to `generate`, the share of
-answers with equal tokens.
+left out. Times are of the processor, which a busy machine hurts less. Prints tokens a second as
+ratios to `generate`, and the share of answers with equal tokens.
 """
 
 from __future__ import annotations
