@@ -1,7 +1,8 @@
 """The training corpus: schemas with their questions, read from the source files, and kept.
 
 Covers `text2sql_train.json.xz` (many tables) and `single_table_train.json.xz` (their layouts
-are those of `evals.suites` and of WikiSQL with typed columns). `prepare` resolves every query
+are those of `evals.suites` and of WikiSQL with typed columns), and the files that Spider and
+WikiSQL publish (`published`). `prepare` resolves every query
 once and writes one file that loads in a second and needs no parser; questions that a measured
 suite asks never get in. Not covered: changing what is read (`augment`), inventing (`generate`).
 """
@@ -13,6 +14,7 @@ import lzma
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from sqlcoder_magic.errors import OptionError
@@ -54,6 +56,21 @@ class Corpus:
         """The single tables."""
         return [source for source in self.sources if source.single]
 
+    def held_out(self, count: int, seed: int) -> tuple[Corpus, Corpus]:
+        """(the rest, `count` databases that the seed chooses). Raises OptionError if none is left.
+
+        The rest's lessons hold nothing of those, their tables as distractors included.
+        """
+        many = [place for place, source in enumerate(self.sources) if not source.single]
+        if count and count >= len(many):
+            raise OptionError(
+                f"Of {len(many)} databases {count} cannot be held out.",
+                fix="Hold out fewer: some have to be left for the lessons.",
+            )
+        out = set(Random(f"hold-out/{seed}").sample(many, count))
+        rest = (source for place, source in enumerate(self.sources) if place not in out)
+        return Corpus(tuple(rest)), Corpus(tuple(self.sources[place] for place in sorted(out)))
+
 
 def read_json(path: Path) -> Any:
     """A JSON file, compressed or not. Raises OptionError."""
@@ -64,20 +81,50 @@ def read_json(path: Path) -> Any:
         raise OptionError(f"{path} cannot be read: {error}.", fix="Check the path.") from None
 
 
-def prepare(databases: Path, tables: Path | None, kept_out: Iterable[Path] = ()) -> Corpus:
-    """The corpus of these files, without any question that a file of `kept_out` asks."""
+def prepare(
+    databases: Path,
+    tables: Path | None,
+    kept_out: Iterable[Path] = (),
+    files: Path | None = None,
+) -> Corpus:
+    """The corpus of these files, without any question that a file of `kept_out` asks.
+
+    `files` is where Spider's SQLite databases lie, if not in `database` beside its JSON file.
+    """
     measured = {_plain(entry["question"]) for path in kept_out for entry in _entries(path)}
-    data = read_json(databases)
     try:
-        sources = list(_database_sources(data, measured))
+        sources = list(_database_sources(*_databases(databases, files), measured))
         if tables is not None:
-            sources += filter(None, (_table_source(entry) for entry in read_json(tables)))
+            sources += filter(None, (_table_source(entry) for entry in _tables(tables)))
     except (KeyError, TypeError) as error:
         raise OptionError(
             f"The training data has another layout: {error!r}.",
             fix="See the docstring of sqlcoder_magic.training.data.",
         ) from None
     return Corpus(tuple(sources))
+
+
+def _databases(
+    path: Path, files: Path | None
+) -> tuple[Mapping[str, Schema], Iterable[Mapping[str, Any]]]:
+    """(schemas, questions): a list is Spider's own."""
+    from sqlcoder_magic.evals.suites import _schema
+    from sqlcoder_magic.training.published import spider
+
+    data = read_json(path)
+    if isinstance(data, list):
+        return spider(path, files)
+    return {name: _schema(entry) for name, entry in data["schemas"].items()}, data["questions"]
+
+
+def _tables(path: Path) -> Iterable[Mapping[str, Any]]:
+    """Single tables: JSON lines are WikiSQL's own."""
+    from sqlcoder_magic.training.published import wikisql
+
+    if path.suffix == ".jsonl":
+        return wikisql(path)
+    tables: list[Mapping[str, Any]] = read_json(path)
+    return tables
 
 
 def _entries(path: Path) -> list[dict[str, Any]]:
@@ -90,14 +137,14 @@ def _plain(question: str) -> str:
     return "".join(filter(str.isalnum, question.lower()))
 
 
-def _database_sources(data: Mapping[str, Any], measured: set[str]) -> Iterator[Source]:
+def _database_sources(
+    schemas: Mapping[str, Schema], questions: Iterable[Mapping[str, Any]], measured: set[str]
+) -> Iterator[Source]:
     from sqlcoder_magic.evals.hardness import classify
-    from sqlcoder_magic.evals.suites import _schema
     from sqlcoder_magic.training.query import read_query
 
-    schemas = {name: _schema(entry) for name, entry in data["schemas"].items()}
     asked: dict[str, list[Asked]] = {name: [] for name in schemas}
-    for entry in data["questions"]:
+    for entry in questions:
         wordings = tuple(dict.fromkeys((entry["question"], entry.get("paraphrase") or "")))
         wordings = tuple(w.strip() for w in wordings if w and _plain(w) not in measured)
         query = read_query(entry["sql"], schemas[entry["db"]]) if wordings else None

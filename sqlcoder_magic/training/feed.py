@@ -10,27 +10,41 @@ import multiprocessing
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any
 
+from sqlcoder_magic.errors import OptionError
 from sqlcoder_magic.training.data import load
-from sqlcoder_magic.training.mix import Mixer
-from sqlcoder_magic.training.pack import Batch, collate, groups, load_tokens, packs
+from sqlcoder_magic.training.mix import Mix, Mixer, plain_lessons
+from sqlcoder_magic.training.pack import (
+    Batch,
+    collate,
+    groups,
+    load_tokens,
+    pack,
+    packs,
+    plain_words,
+)
 
 AHEAD = 8  # batches of a chunk
 
 
 @dataclass(frozen=True)
 class Feed:
-    """Where lessons come from, and how large batches are (`budget` padded tokens)."""
+    """Where lessons come from, and how large batches are (`budget` padded tokens).
+
+    `hold_out` databases, chosen by the seed, are kept out of the lessons, to be scored on.
+    """
 
     corpus: Path
     tokenizer: Path
     seed: int = 0
     budget: int = 24_576
     limit: int = 2_048  # tokens of a pack
+    hold_out: int = 0
+    mix: Mix = field(default_factory=Mix)
 
     def chunk(self, mixer: Mixer, tokens: Any, phase: int, index: int) -> list[Batch]:
         """The batches of a chunk."""
@@ -46,10 +60,35 @@ class Feed:
 _made: dict[Feed, tuple[Mixer, Any]] = {}  # of this process
 
 
-def _chunk(feed: Feed, phase: int, index: int) -> list[Batch]:
+def tools(feed: Feed) -> tuple[Mixer, Any]:
+    """What draws the feed's lessons, and its tokenizer; made once a process."""
     if feed not in _made:
-        _made[feed] = Mixer(load(feed.corpus)), load_tokens(feed.tokenizer)
-    return feed.chunk(*_made[feed], phase, index)
+        lessons, _ = load(feed.corpus).held_out(feed.hold_out, feed.seed)
+        tokens = load_tokens(feed.tokenizer)
+        _made[feed] = Mixer(lessons, feed.mix, plain_words(tokens)), tokens
+    return _made[feed]
+
+
+def _chunk(feed: Feed, phase: int, index: int) -> list[Batch]:
+    return feed.chunk(*tools(feed), phase, index)
+
+
+def held_out_batches(feed: Feed) -> list[Batch]:
+    """All questions of the databases held out, packed as lessons are but changed in nothing.
+
+    Raises OptionError if not one of them fits into a pack.
+    """
+    _, held = load(feed.corpus).held_out(feed.hold_out, feed.seed)
+    tokens = load_tokens(feed.tokenizer)
+    lessons = (lesson for source in held.sources for lesson in plain_lessons(source))
+    ready = [made for lesson in lessons if (made := pack(lesson, tokens, feed.limit))]
+    if held.sources and not ready:
+        raise OptionError(
+            f"No question of the databases held out fits into {feed.limit} tokens.",
+            fix="Allow longer packs with --limit, or hold out other databases with --seed.",
+        )
+    ready.sort(key=lambda made: len(made.ids))
+    return [collate([made]) for made in ready]
 
 
 class Feeder:

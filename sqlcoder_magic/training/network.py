@@ -1,10 +1,13 @@
 """The network to train: from the stored weights or a checkpoint; its loss; its moving average.
 
-Runs on CPU in fp32 and on CUDA under bf16 autocast, by the same code.
+Runs on CPU in fp32 and on CUDA under bf16 autocast, by the same code; a CPU that multiplies
+bf16 itself (AMX, avx512_bf16) can be asked for the latter too.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,12 +55,25 @@ def state_of(network: Any) -> State:
     return {name: w for name, w in network.state_dict().items() if name != TIED}
 
 
-def loss_of(network: Any, batch: Batch, device: str) -> torch.Tensor:
-    """Mean cross-entropy of the answers' tokens; logits are made for those alone."""
-    import torch
+def loss_of(network: Any, batch: Batch, device: str, *, half: bool = False) -> torch.Tensor:
+    """Mean cross-entropy of the answers' tokens; logits are made for those alone.
+
+    `half`: matrices are multiplied in bf16 on a CPU too.
+    """
     from torch.nn.functional import cross_entropy
 
-    with torch.autocast(device, dtype=torch.bfloat16, enabled=device == "cuda"):
+    logits, targets = answer_logits(network, batch, device, half=half)
+    loss: torch.Tensor = cross_entropy(logits, targets[targets != NO_LOSS])
+    return loss
+
+
+def answer_logits(
+    network: Any, batch: Batch, device: str, *, half: bool = False
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(logits in fp32 [answer tokens, vocabulary], the next token of each place, or NO_LOSS)."""
+    import torch
+
+    with torch.autocast(device, dtype=torch.bfloat16, enabled=half or device == "cuda"):
         hidden = network.model(
             input_ids=batch.ids,
             position_ids=batch.positions,
@@ -65,14 +81,62 @@ def loss_of(network: Any, batch: Batch, device: str) -> torch.Tensor:
             use_cache=False,
         ).last_hidden_state
         targets = batch.labels[:, 1:]
-        answers = targets != NO_LOSS
-        logits = network.lm_head(hidden[:, :-1][answers])
-    loss: torch.Tensor = cross_entropy(logits.float(), targets[answers])
-    return loss
+        logits = network.lm_head(hidden[:, :-1][targets != NO_LOSS])
+    return logits.float(), targets
+
+
+def loss_over(network: Any, batches: Sequence[Batch], device: str, *, half: bool = False) -> float:
+    """The mean over the answers' tokens of all batches (as made by `collate`), no gradient."""
+    import torch
+
+    total = weight = 0.0
+    with torch.no_grad():
+        for batch in batches:
+            tokens = int((batch.labels[:, 1:] != NO_LOSS).sum())
+            total += tokens * float(loss_of(network, batch.to(device), device, half=half))
+            weight += tokens
+    return total / weight
+
+
+@contextmanager
+def absent_rows_held(network: Any, batch: Batch) -> Iterator[None]:
+    """Inside, an optimizer's step moves no embedding row whose token the batch does not hold.
+
+    The head is the embedding, so the softmax pushes every absent token the same way, and AdamW
+    makes full steps of such tiny gradients. The gradient of those rows is zero on entry (they
+    count in no clipping either); what decay and momentum did to them is undone on leaving.
+    """
+    import torch
+
+    weight = network.get_input_embeddings().weight
+    size = len(weight)
+    held = torch.zeros(size + 1, dtype=torch.bool, device=weight.device)
+    held[torch.where(batch.segments >= 0, batch.ids, size)] = True  # padding: the place behind
+    present = held[:size, None]
+    weight.grad.mul_(present)
+    before = weight.detach().clone()
+    yield
+    with torch.no_grad():
+        weight.copy_(torch.where(present, weight, before))
+
+
+@contextmanager
+def weights_of(network: Any, state: State) -> Iterator[None]:
+    """Inside, the network has these weights; afterwards its own again."""
+    own = {name: weight.detach().clone() for name, weight in state_of(network).items()}
+    load_state(network, state)
+    try:
+        yield
+    finally:
+        load_state(network, own)
 
 
 class Average:
-    """An exponential moving average of the weights."""
+    """An exponential moving average of the weights.
+
+    The first steps count less of the past, (1 + step) / (10 + step), so that the start is
+    forgotten in a run of any length.
+    """
 
     def __init__(self, network: Any, decay: float, state: State | None = None) -> None:
         self.decay = decay
@@ -81,10 +145,11 @@ class Average:
             for name, weight in state_of(network).items()
         }
 
-    def update(self, network: Any) -> None:
-        """Move towards the network's present weights."""
+    def update(self, network: Any, step: int) -> None:
+        """Move towards the network's weights after so many steps."""
         import torch
 
+        decay = min(self.decay, (1 + step) / (10 + step))
         with torch.no_grad():
             weights = [weight.detach() for weight in state_of(network).values()]
-            torch._foreach_lerp_(list(self.state.values()), weights, 1 - self.decay)
+            torch._foreach_lerp_(list(self.state.values()), weights, 1 - decay)

@@ -7,6 +7,7 @@ by way of the catalog's template. Not covered: the mask as an optimised kernel.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,12 @@ def load_tokens(path: Path) -> Any:
     tokens = Tokenizer.from_file(str(path))
     tokens.encode_special_tokens = True
     return tokens
+
+
+def plain_words(tokens: Any) -> tuple[str, ...]:
+    """The words of 4 to 12 letters that are one token each, sorted."""
+    found = (re.fullmatch("Ġ([a-z]{4,12})", name) for name in tokens.get_vocab())
+    return tuple(sorted(match.group(1) for match in found if match))
 
 
 def encode(tokens: Any, text: str) -> list[int]:

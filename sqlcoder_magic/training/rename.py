@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from random import Random
 
 from sqlcoder_magic.prompt import quote_name
-from sqlcoder_magic.training.query import Names, words_of
+from sqlcoder_magic.training.query import Names, Query, words_of
 from sqlcoder_magic.training.words import (
     ABBREVIATIONS,
     STAND_INS,
@@ -176,6 +177,70 @@ def stand_in(schema: Schema, sql: str, rng: Random) -> dict[str, str]:
             if word in present and word not in literals and free and rng.random() < 0.7:
                 chosen[word] = free.pop(rng.randrange(len(free)))
     return chosen
+
+
+# Words that say in a question what is to be done, whatever the schema calls so.
+_ASKING = frozenset(
+    "all and any average avg count date day different each find first for from full give group "
+    "has have highest how into last least less list lowest many max maximum mean min minimum "
+    "month more most name number old order return show sort sum than that the time top total "
+    "type value what when where which who with year".split()
+)
+
+
+def unusual(
+    schema: Schema, rows: Sequence[tuple[str, Query]], words: Sequence[str], rng: Random
+) -> tuple[dict[str, str], list[tuple[str, Query]]]:
+    """(nouns of the schema's names -> words that mean nothing here, the rows that are left).
+
+    A row is left if its question spells each of those nouns exactly if its query names it, and
+    no value of the query holds it: the new word can be understood from the schema alone. At
+    most a third of the rows go.
+    """
+    left = [
+        (spelled_in(question) | _values(query), _nouns(query) - _values(query), (question, query))
+        for question, query in rows
+    ]
+    free = {word for _, named, _ in left for word in named if len(word) > 2} - _ASKING
+    chosen: dict[str, str] = {}
+    for noun in rng.sample(sorted(free), len(free)):
+        agreeing = [row for row in left if (noun in row[0]) == (noun in row[1])]
+        new = unusual_word(words, rng)
+        known_again = singular(plural(new)) == new == singular(new)
+        if 3 * len(agreeing) < 2 * len(rows) or new in chosen.values() or not known_again:
+            continue
+        if any(noun in named for _, named, _ in agreeing) and rng.random() < 0.7:
+            chosen[noun], left = new, agreeing
+    return chosen, [row for _, _, row in left]
+
+
+def spelled_in(question: str) -> set[str]:
+    """The words of a question, each as one of them."""
+    return {singular(word) for word in words_of(question)}
+
+
+def _values(query: Query) -> set[str]:
+    """The words of all that is no name in a query: values, and what SQL calls things."""
+    texts = (part if isinstance(part, str) else part.text for part in query.parts)
+    return {singular(word) for text in texts for word in words_of(text)}
+
+
+def _nouns(query: Query) -> set[str]:
+    """The words of the names that a query shows or reads."""
+    names = chain(query.tables, (column for _, column in query.columns))
+    return {singular(word) for name in names for word in words_of(name)}
+
+
+_SYLLABLES = tuple(
+    a + b for a in "b c d f g h j k l m n p r s t v w z br kr st".split() for b in "aeiou"
+)
+
+
+def unusual_word(words: Sequence[str], rng: Random) -> str:
+    """One of the words, or one that is none."""
+    if rng.random() < 0.6:
+        return rng.choice(words)
+    return "".join(rng.choices(_SYLLABLES, k=rng.randint(2, 4)))
 
 
 def stood_in(schema: Schema, nouns: Mapping[str, str]) -> Names:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from training_library import LIBRARY, QUESTIONS
 
-from sqlcoder_magic.training.data import Corpus, prepare
+from sqlcoder_magic.training.data import Corpus, prepare, save
+from sqlcoder_magic.training.feed import Feed
 
 
 @pytest.fixture
@@ -98,3 +99,11 @@ def tiny_model(tmp_path: Path) -> Path:
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy2(WEIGHTS / name, directory / name)
     return directory
+
+
+@pytest.fixture
+def feed(corpus: Corpus, tiny_model: Path, tmp_path: Path) -> Feed:
+    """Small batches of lessons from the corpus."""
+    save(corpus, tmp_path / "corpus.json.xz")
+    tokenizer = tiny_model / "tokenizer.json"
+    return Feed(tmp_path / "corpus.json.xz", tokenizer, budget=800, limit=700)
