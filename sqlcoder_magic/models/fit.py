@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlcoder_magic.errors import GenerationError, MemoryShortError, ModelLoadError, OptionError
 from sqlcoder_magic.models.catalog import CATALOG, TINY
+from sqlcoder_magic.models.packed import packed_name
 
 GIB = 2**30
 # Bytes a weight takes; bitsandbytes' 4-bit with double quantization holds 4.13 bits a weight
@@ -150,6 +151,9 @@ def count_parameters(files: list[Path]) -> tuple[int, int]:
             count = 1
             for size in tensor["shape"]:
                 count *= size
+            packed = packed_name(name)
+            if packed:  # bytes that hold weights of fewer bits
+                count = count * 8 // packed[1]
             matrix = _is_layers_matrix(name, len(tensor["shape"]))
             layers, others = (layers + count, others) if matrix else (layers, others + count)
     return layers, others
