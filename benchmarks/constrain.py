@@ -2,9 +2,11 @@
 
     python benchmarks/constrain.py
 
-A constraint is made for 200 and for 1,250 tables (5,000 names); each is compared with building the
+A constraint is made for 200 and for 1,250 tables (5,000 names); each is compared with building
 the prompt's schema text for the same tables. Then a right query goes through it token by token, as
-it does while a model that is right writes it, and a mask is computed, as it is where a model errs.
+it does while a model that is right writes it, and it is counted how many of its tokens are filled
+in without the model. Then a model errs at several places: its first choices are words that cannot
+come there, and after them come the schema's (the usual case), or nothing but noise (the worst).
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 
 from sqlcoder_magic.models.catalog import WEIGHTS
 from sqlcoder_magic.models.constrain import Constraint, Grammar, Guide
@@ -46,10 +49,39 @@ def best_ms(work: Callable[[], object], rounds: int = 5) -> float:
     return 1000 * min(times)
 
 
-def main() -> None:
-    """Measure and print."""
+PLACES = (
+    "SELECT ",
+    "SELECT T1.",
+    "SELECT name_7 FROM",
+    "SELECT name_7 FROM table_7 WHERE",
+    "SELECT T1.name_7 FROM table_7 AS",
+    "SELECT name_7 FROM table_7 GROUP BY",
+)
+WRONG = "nationality clients Kyle 'x' ; DROP delete , ) price".split()
+RIGHT = "name_7 price_7 table_7 T1 T2 id_7 COUNT FROM".split()
+
+
+def errs_ms(grammar: Grammar, constraint: Constraint, place: str, usual: int) -> float:
+    """Milliseconds to find the next token, where the likeliest cannot come."""
     import torch
 
+    times = []
+    for seed in range(9):
+        guide = Guide(grammar, constraint)
+        for token in grammar.tokens.tokenize_str(place):
+            guide.accept(token)
+        scores = torch.randn(49_152, generator=torch.Generator().manual_seed(seed))
+        for number, word in enumerate([*WRONG, *RIGHT] if usual else []):
+            for text in (word, f" {word}"):
+                scores[grammar.tokens.tokenize_str(text)[0]] = 40.0 - number
+        began = time.perf_counter()
+        assert guide.best(scores) is not None
+        times.append(time.perf_counter() - began)
+    return 1000 * statistics.median(times)
+
+
+def main() -> None:
+    """Measure and print."""
     began = time.perf_counter()
     grammar = Grammar((WEIGHTS / "tokenizer.json").read_text("utf-8"), [2], 49_152)
     print(f"grammar for a tokenizer of 49,152: {time.perf_counter() - began:.2f} s, once a model")
@@ -60,7 +92,7 @@ def main() -> None:
             return Constraint.of(schema, lambda name: quote_name(name, "postgres"))
 
         compiling = best_ms(lambda: Guide(grammar, make()))
-        text = best_ms(lambda schema=schema: schema_text(schema, "tiny"))
+        text = best_ms(partial(schema_text, schema, "tiny"))
         constraint = make()
         sql = (
             "SELECT T1.name_7, COUNT(*) FROM table_7 AS T1 JOIN table_9 AS T2 ON T1.id_7 = T2.id_9 "
@@ -75,19 +107,25 @@ def main() -> None:
                 guide.accept(token)
                 guide.forced()
 
-        guide = Guide(grammar, constraint)
-        for token in grammar.tokens.tokenize_str("SELECT name_7 FROM table_7 WHERE "):
+        filled = written = 0
+        guide, rest = Guide(grammar, constraint), sql
+        while rest:
+            token = grammar.tokens.tokenize_str(rest)[0]
             guide.accept(token)
-        scores = torch.randn(49_152)
-
-        def mask(guide: Guide = guide, scores: torch.Tensor = scores) -> list[int]:
-            return guide.ranked(scores, 1)
-
-        masks = [best_ms(mask, 1) for _ in range(20)]
+            chosen = [token, *guide.forced()]
+            for forced in chosen[1:]:
+                guide.accept(forced)
+            filled, written = filled + len(chosen) - 1, written + len(chosen)
+            rest = rest.removeprefix(grammar.tokens.decode_str(chosen))
+        wrong = [
+            [errs_ms(grammar, constraint, place, usual) for place in PLACES] for usual in (1, 0)
+        ]
         print(
             f"{tables:,} tables, {4 * tables:,} names: compiling {compiling:.1f} ms "
             f"({compiling / text:.2f} of the prompt's schema text); a right token "
-            f"{best_ms(follow) / len(tokens):.3f} ms; a wrong one {statistics.median(masks):.1f} ms"
+            f"{best_ms(follow) / len(tokens):.3f} ms, {filled} of {written} filled in; a wrong one "
+            f"{statistics.median(wrong[0]):.2f} ms (at most {max(wrong[0]):.2f}), in noise "
+            f"{statistics.median(wrong[1]):.1f} ms (at most {max(wrong[1]):.1f})"
         )
 
 

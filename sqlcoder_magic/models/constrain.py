@@ -1,26 +1,42 @@
 """Decoding held to the schema: one read-only SELECT whose names exist, or "I do not know".
 
-Two layers judge a token: the grammar `sql.lark`, run by llguidance, knows the syntax; `names`
-knows which table, alias or column may stand where. The model's own choice is asked about first, so
-that a model that is right costs no mask; where a name can go on one way only, the rest is
-filled in. Needs the extra `[constrained]`. Not covered: what a query means, and the guard's
-rules (`check`), which judge the text afterwards as ever.
+Two layers judge a token: the grammar `sql.lark`, run by llguidance, knows the syntax; `reader`
+knows which table, alias or column may stand where. A token passes if both take it and both
+take one and the same lexeme after it. The model's own choice is asked about first; where it is
+refused, whatever begins with the refused letters is struck out with it, and the next best is
+asked about. Where a name can go on one way only, the rest is filled in. Needs the extra
+`[constrained]`.
+
+What it claims: every table is the schema's or a CTE of the draft; a column behind an alias belongs
+to that alias's source; a column without one belongs to a source in sight (in GROUP BY, HAVING and
+ORDER BY also to the select list); what a select list names before FROM, FROM declares.
+
+What it does not: types, numbers of columns (of UNION, VALUES and lists of names), ambiguity,
+what must be grouped, what a query means, and the guard's rules (`check`), which judge the text
+afterwards as ever. It refuses some SQL that is right: a derived table's new columns before that
+table's FROM (else any invention would pass, and FROM could end only with a table that has it);
+implicit names of output columns; VALUES that stand alone; functions that it does not list.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.util import find_spec
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlcoder_magic.errors import GenerationError, OptionError
 from sqlcoder_magic.models.names import RESERVED, Catalog
 from sqlcoder_magic.models.reader import Reader
+from sqlcoder_magic.models.words import Words
 from sqlcoder_magic.types import Schema
 
 if TYPE_CHECKING:
@@ -30,6 +46,8 @@ _FUNCTIONS = (
     "AGGREGATE JOINED QUANTILE RANKING NEIGHBOUR TILES NILADIC UNARY ROUNDING BINARY TERNARY "
     "VARIADIC NOW"
 ).split()
+_ASKED = 8  # tokens that are asked about one by one, before the grammar strikes out its own
+_ELSE = ("TYPE", "FIELD")
 _OPERANDS = (  # words of rules that begin an operand
     "all any between case cast count current date exists extract false interval not null "
     "position substring timestamp trim true unbounded"
@@ -79,10 +97,14 @@ def _either_case(match: re.Match[str]) -> str:
 
 
 @cache
-def _functions() -> frozenset[str]:
-    """Words that begin an operand without a declaration."""
-    lists = re.findall(rf"^(?:{'|'.join(_FUNCTIONS)}): /[(]?([a-z0-9_|]+)", _source(), re.M)
-    return frozenset(_OPERANDS).union(*(words.split("|") for words in lists))
+def _words() -> Words:
+    """The words of the grammar, those that begin an operand without a declaration apart."""
+    lists = dict(re.findall(r"^([A-Z]+): /[(]?([a-z0-9_| ]+)", _source(), re.M))
+    found = frozenset(_OPERANDS).union(*(lists[name].split("|") for name in _FUNCTIONS))
+    every = found.union(
+        ["precision"], map(str.lower, _keywords()), *(lists[n].split("|") for n in _ELSE)
+    )
+    return Words(found, tuple(sorted(every)))
 
 
 class Grammar:
@@ -104,12 +126,34 @@ class Grammar:
             raise GenerationError(f"The grammar is wrong: {self._matcher.get_error()}")
 
         self._texts: dict[int, str] = {}
+        self._letters = {
+            letter: found[0]
+            for letter in map(chr, range(256))
+            if len(found := self.tokens.tokenize_bytes(letter.encode("latin-1"))) == 1
+        }
 
     def text(self, token: int) -> str:
         """The bytes of a token, a character each."""
         if token not in self._texts:
             self._texts[token] = self.tokens.decode_bytes([token]).decode("latin-1")
         return self._texts[token]
+
+    def letters(self, text: str) -> list[int]:
+        """A token for each letter, up to the first that has none."""
+        known = takewhile(self._letters.__contains__, text)
+        return [self._letters[letter] for letter in known]
+
+    def beginning(self, text: str) -> Any:
+        """The tokens that begin with `text`, an array of their numbers."""
+        words, tokens = self._sorted
+        return tokens[bisect_left(words, text) : bisect_left(words, text + "\u0100")]
+
+    @cached_property
+    def _sorted(self) -> tuple[list[str], Any]:
+        import numpy as np
+
+        words = sorted((self.text(token), token) for token in range(self.tokens.vocab_size))
+        return [word for word, _ in words], np.array([token for _, token in words])
 
     def matcher(self) -> Any:
         """A fresh matcher."""
@@ -135,12 +179,15 @@ class Guide:
     def __init__(self, grammar: Grammar, constraint: Constraint) -> None:
         self._grammar = grammar
         self._matcher = grammar.matcher()
-        self._reader = Reader(constraint.catalog, _functions())
+        self._reader = Reader(constraint.catalog, _words())
+        # Of what was asked about here: the reader after it, and what the grammar refused.
+        self._asked: dict[str, Reader | None] = {}
+        self._barred: set[str] = set()
 
     def copy(self) -> Guide:
         """An independent guide at the same place."""
         other = Guide.__new__(Guide)
-        other._grammar = self._grammar
+        other.__dict__.update(self.__dict__)
         other._matcher = self._matcher.deep_copy()
         other._reader = self._reader.copy()
         return other
@@ -151,39 +198,54 @@ class Guide:
             return bool(self._matcher.is_accepting()) and self._reader.may_end()
         if not self._matcher.validate_tokens([token]):
             return False
-        return self._reader.allows(self._text(token))
+        return self._after(self._grammar.text(token)) is not None
 
     def accept(self, token: int) -> None:
         """`token` was chosen."""
         self._matcher.consume_token(token)
         if token not in self._grammar.ends:
-            self._reader.feed(self._text(token))
+            text = self._grammar.text(token)
+            after = self._asked.get(text)
+            if after is None:
+                self._reader.feed(text)
+            else:
+                self._reader = after.copy()
+        self._asked, self._barred = {}, set()
 
     def best(self, scores: torch.Tensor) -> int | None:
         """The allowed token with the highest score, `scores` [vocabulary]; None in a dead end."""
-        token = int(scores.argmax())
+        token = int(_array(scores).argmax())  # many times as fast as torch's own, on a CPU
         return token if self.allows(token) else next(iter(self.ranked(scores, 1)), None)
 
     def ranked(self, scores: torch.Tensor, count: int) -> list[int]:
         """Up to `count` allowed tokens, the highest score first; none in a dead end.
 
-        The two layers together can lead into one: half a word that the grammar takes for the
-        beginning of a name, where no name goes on so. A draft stops there, unfinished.
+        Letters that are refused are refused with whatever follows them: all tokens that begin
+        so are struck out at once, which takes a dozen questions where one by one takes thousands.
         """
-        import torch
-
-        bits = torch.frombuffer(bytearray(self._matcher.compute_bitmask()), dtype=torch.uint8)
-        mask = (bits.unsqueeze(1) >> torch.arange(8, dtype=torch.uint8)) & 1
-        legal = mask.flatten()[: scores.numel()].nonzero().flatten()
-        order = legal[scores.cpu()[legal].argsort(descending=True)].tolist()
+        left = _array(scores).copy()
         found: list[int] = []
-        for token in order:
-            ending = token in self._grammar.ends
-            if self._reader.may_end() if ending else self._reader.allows(self._text(token)):
+        for asked in itertools.count():
+            if asked == _ASKED:
+                left[~self._legal(len(left))] = -math.inf
+            token = int(left.argmax())
+            if left[token] == -math.inf:
+                break
+            left[token] = -math.inf
+            if self.allows(token):
                 found.append(token)
                 if len(found) == count:
                     break
+            elif token not in self._grammar.ends:
+                left[self._grammar.beginning(self._refused(self._grammar.text(token)))] = -math.inf
         return found
+
+    def _legal(self, count: int) -> Any:
+        """Which of `count` tokens the grammar takes next, an array."""
+        import numpy as np
+
+        mask = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint8)
+        return np.unpackbits(mask, count=count, bitorder="little").astype(bool)
 
     def forced(self) -> list[int]:
         """Tokens that must come next, because a name can go on in one way only."""
@@ -196,5 +258,43 @@ class Guide:
             return []
         return tokens
 
-    def _text(self, token: int) -> str:
-        return self._grammar.text(token)
+    def _refused(self, text: str) -> str:
+        """The fewest first letters of `text` that cannot come next."""
+        fits = self._fitting(text)
+        for end in range(1, min(fits, len(text)) + 1):
+            if self._after(text[:end]) is None:
+                return text[:end]
+        return text[: fits + 1]
+
+    def _after(self, text: str) -> Reader | None:
+        """The reader after `text`; None if it cannot come next."""
+        if text not in self._asked:
+            self._asked[text] = self._judged(text)
+        return self._asked[text]
+
+    def _judged(self, text: str) -> Reader | None:
+        after = self._reader.copy()
+        if not after.feed(text):
+            return None
+        in_string = self._reader.is_in_string() and "'" not in text
+        if in_string or after.is_outside():
+            return after
+        for rest in after.goes_on():
+            if self._fitting(text + rest) == len(text + rest) and after.copy().feed(rest):
+                return after
+        return None
+
+    def _fitting(self, text: str) -> int:
+        """How many of these letters the grammar takes next."""
+        for end in range(1, len(text) + 1):
+            if text[:end] in self._barred:
+                return end - 1
+        fits = int(self._matcher.validate_tokens(self._grammar.letters(text)))
+        if fits < len(text):
+            self._barred.add(text[: fits + 1])
+        return fits
+
+
+def _array(scores: torch.Tensor) -> Any:
+    """[vocabulary] as an array of floats, not to be changed."""
+    return scores.float().cpu().numpy()

@@ -1,14 +1,15 @@
 """The names of a schema, as they may be written in SQL.
 
 Covers spelling: bare, in quotes, in lower or upper case. Text is UTF-8 read as Latin-1 (a
-character a byte), so that half a letter at the end of a token does no harm. Not covered: which
-name may stand where (`reader`).
+character a byte), so that half a letter at the end of a token does no harm. Each name has a key:
+itself in lower case, in quotes where it may not stand bare; so two names in quotes are not told
+apart by their case. Not covered: which name may stand where (`reader`).
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 
 from sqlcoder_magic.types import Schema
@@ -32,7 +33,7 @@ class Names:
     """
 
     def __init__(self, spelled: Mapping[str, str]) -> None:
-        """`spelled`: what may be written -> the name it stands for."""
+        """`spelled`: what may be written -> the key of the name it stands for."""
         self.spelled = spelled
 
     @classmethod
@@ -40,35 +41,48 @@ class Names:
         """Names of the schema; `quote` gives the quotes to those that need them."""
         spelled: dict[str, str] = {}
         for name in names:
-            if quote(name) == name and name.lower() not in RESERVED:
-                spelled |= {name.lower(): name, name.upper(): name, name: name}
-            spelled[latin('"' + name.replace('"', '""') + '"')] = name
+            key = key_of(name, quote)
+            if key[0] != '"':
+                spelled |= {key: key, name.upper(): key, name: key}
+            spelled[_quoted(name)] = key
         return cls(spelled)
 
     def find(self, written: str) -> str | None:
-        """The name that is meant, in lower case; None if there is none."""
-        name = self.spelled.get(written)
-        return None if name is None else name.lower()
+        """The key of the name that is meant; None if there is none."""
+        return self.spelled.get(written)
 
     @cached_property
-    def canonical(self) -> frozenset[str]:
-        """All names, in lower case."""
-        return frozenset(name.lower() for name in self.spelled.values())
+    def keys(self) -> frozenset[str]:
+        """The keys of all names."""
+        return frozenset(self.spelled.values())
 
     @cached_property
     def _sorted(self) -> list[str]:
         return sorted(self.spelled)
 
-    def begins(self, part: str) -> bool:
-        """True if some name begins with `part`."""
-        at = bisect_left(self._sorted, part)
-        return at < len(self._sorted) and self._sorted[at].startswith(part)
+    def begin(self, part: str) -> Iterator[str]:
+        """Names that begin with `part`: one bare and one in quotes stand for the others."""
+        firsts = (part,) if part else ('"', "A")  # capitals stand before all other letters
+        for first in firsts:
+            at = bisect_left(self._sorted, first)
+            if at < len(self._sorted) and self._sorted[at].startswith(part):
+                yield self._sorted[at]
 
     def rest(self, part: str) -> str:
         """What must follow `part`, where one name alone begins so; else nothing."""
         at = bisect_left(self._sorted, part)
         found = [name for name in self._sorted[at : at + 2] if name.startswith(part)]
         return found[0][len(part) :] if len(found) == 1 else ""
+
+
+def key_of(name: str, quote: Callable[[str], str]) -> str:
+    """What tells a name from others: in lower case, and in quotes if it may not stand bare."""
+    bare = quote(name) == name and name.lower() not in RESERVED
+    return name.lower() if bare else _quoted(name).lower()
+
+
+def _quoted(name: str) -> str:
+    return latin('"' + name.replace('"', '""') + '"')
 
 
 def latin(text: str) -> str:
@@ -79,19 +93,24 @@ class Union(Names):
     """Several sets of names as one, without copying them."""
 
     def __init__(self, parts: Iterable[Names]) -> None:
-        self._parts = list(parts)
+        self.parts = list(parts)
 
     def find(self, written: str) -> str | None:
-        """The name that is meant, in lower case; None if there is none."""
-        return next((name for part in self._parts if (name := part.find(written))), None)
+        """The key of the name that is meant; None if there is none."""
+        return next((name for part in self.parts if (name := part.find(written))), None)
 
-    def begins(self, part: str) -> bool:
-        """True if some name begins with `part`."""
-        return any(names.begins(part) for names in self._parts)
+    @property
+    def keys(self) -> frozenset[str]:
+        """The keys of all names."""
+        return frozenset[str]().union(*(part.keys for part in self.parts))
+
+    def begin(self, part: str) -> Iterator[str]:
+        """Names that begin with `part`, not all of them."""
+        return (name for names in self.parts for name in names.begin(part))
 
     def rest(self, part: str) -> str:
         """What must follow `part`, where one name alone begins so; else nothing."""
-        found = {names.rest(part) for names in self._parts if names.begins(part)}
+        found = {names.rest(part) for names in self.parts if any(names.begin(part))}
         return found.pop() if len(found) == 1 else ""
 
 
@@ -100,35 +119,61 @@ class Catalog:
 
     def __init__(self, schema: Schema, quote: Callable[[str], str]) -> None:
         """`quote` is the prompt's rule for quoting a name."""
-        self.tables: dict[tuple[str, ...], Names] = {}
-        self.named: dict[str, Names] = {}  # by the last part of the path
-        self.having: dict[str, list[Names]] = {}  # the tables that have a column
+        self.tables: dict[tuple[str, ...], Names] = {}  # by the keys of the path
+        self.named: dict[str, Names] = {}  # by the last of them
+        self.having: dict[str, list[tuple[str, ...]]] = {}  # the tables that have a column
         following: dict[tuple[str, ...], list[str]] = {}
         for table in schema.tables:
             spaces = (
                 table.namespace.split(".", 1) if schema.dialect == "duckdb" else [table.namespace]
             )
             path = (*filter(None, spaces), table.name)
-            lower = tuple(part.lower() for part in path)
+            keys = tuple(key_of(part, quote) for part in path)
             names = Names.of((column.name for column in table.columns), quote)
-            self.tables[lower] = names
-            self.named.setdefault(lower[-1], names)
-            for column in names.canonical:
-                self.having.setdefault(column, []).append(names)
+            self.tables[keys] = names
+            self.named.setdefault(keys[-1], names)
+            for column in names.keys:
+                self.having.setdefault(column, []).append(keys)
             for at, part in enumerate(path):
-                following.setdefault(lower[:at], []).append(part)
+                following.setdefault(keys[:at], []).append(part)
         self._next = {path: Names.of(parts, quote) for path, parts in following.items()}
+        self._keys = Union(self._next.values())
+        self.quoted = {  # the keys in quotes -> as they are written
+            key: word
+            for names in self._next.values()
+            for word, key in names.spelled.items()
+            if key[0] == '"'
+        }
+        self._beside: dict[frozenset[str], Names] = {}
         self.columns = Names.of(
             dict.fromkeys(c.name for table in schema.tables for c in table.columns), quote
         )
 
     def after(self, path: tuple[str, ...]) -> Names:
         """The names of tables or namespaces that go on with `path`."""
-        return self._next.get(path, _NOTHING)
+        return self._next.get(path, NOTHING)
+
+    def beside(self, columns: frozenset[str]) -> Names:
+        """All columns of the tables that have these, one or more."""
+        if columns not in self._beside:
+            found: dict[str, str] = {}
+            for path in self.having.get(next(iter(columns)), ()):
+                if columns <= self.tables[path].keys:
+                    found |= self.tables[path].spelled
+            self._beside[columns] = Names(found)
+        return self._beside[columns]
 
     def leads(self, path: tuple[str, ...]) -> bool:
-        """True if a table's path begins with these parts."""
-        return path in self.tables or path in self._next
+        """True if a table's path goes on after these parts."""
+        return path in self._next
+
+    def key(self, written: str) -> str:
+        """The key of a word that may be a table's name or an alias of the draft's own."""
+        if written[0] != '"':
+            return written.lower()
+        inner = written[1:-1]
+        plain = inner.isidentifier() and inner == inner.lower() and inner.isascii()
+        return self._keys.find(written) or (inner if plain else written)
 
 
-_NOTHING = Names({})
+NOTHING = Names({})

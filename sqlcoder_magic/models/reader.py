@@ -2,44 +2,49 @@
 
 SQL uses an alias (`T1.name`) before FROM declares it, which no context-free grammar can follow.
 `Reader` follows it: it reads a draft lexeme by lexeme, remembers what the select list asked of
-names that are not declared yet, and holds FROM to it. It trusts the syntax to `sql.lark`. What it
-does not judge: names that a table function makes, and the new columns of a derived table, which
-may be used in a select list before it only as `alias.column`."""
+names that are not declared yet, and holds FROM to it. It trusts the syntax to `sql.lark`, and
+judges whole lexemes; how a begun one could go on, `goes_on` proposes. `constrain` says what the
+two of them claim and what they do not.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterator
+from itertools import islice
 
-from sqlcoder_magic.models.names import RESERVED, Catalog, Names
+from sqlcoder_magic.models.names import NOTHING, RESERVED, Catalog, Names
 from sqlcoder_magic.models.scope import Frame, Scope
 from sqlcoder_magic.models.words import (
-    AFTER,
-    AFTER_NAMES,
-    AFTER_PARENTHESIS,
-    ALIAS_CHARACTERS,
-    BEGIN_CLAUSES,
+    DEEPEST,
     ENDS_FROM,
-    FOLLOWS,
-    IN_CASE,
-    LONGEST_ALIAS,
+    JOINS,
+    LINKS,
+    NESTING,
+    SETS,
+    SOURCES,
     TYPED,
-    VALUES,
+    Words,
 )
 
 _LEXEME = re.compile(
     r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|[A-Za-z_]\w*|\d+(?:\.\d*)?|\s+|.""", re.A | re.S
 )
+_FOLLOWS = (" ", "(", ")", ",")  # what may stand behind a word, one of them
+_SIGNS = (")", ", ", ";", "(", "1", "'", ".", "*", "=", "::", ":")
+_REMEMBERED = 100
+_TRIED = 4  # of the names that a word could become
 
 
 class Reader(Scope):
-    """Reads a draft as it grows. `allows(more)` asks, `feed(more)` goes on."""
+    """Reads a draft as it grows: `feed(more)` goes on, `goes_on()` says how it could."""
 
-    def __init__(self, catalog: Catalog, functions: frozenset[str]) -> None:
+    def __init__(self, catalog: Catalog, words: Words) -> None:
         super().__init__(catalog)
-        self._functions = functions  # and what else begins an operand without a declaration
+        self._words = words
         self._tail = ""  # the lexeme that may still grow
-        self._before = ("", "")  # the last two lexemes, words in lower case
+        self._said: tuple[str, ...] = ()  # the last hundred
+        self._spaced = False  # white space was read last
         self._needs_string = False
         self._declared = False  # the last lexeme was a table, or a name given
 
@@ -50,13 +55,6 @@ class Reader(Scope):
         other._frames = [frame.copy() for frame in self._frames]
         return other
 
-    def allows(self, more: str) -> bool:
-        """True if the draft can still come out right after `more`."""
-        tail = self._tail + more
-        if re.fullmatch(r"[A-Za-z_]\w*|\"(?:[^\"]|\"\")*", tail, re.A):
-            return self._may_begin(tail)
-        return self.copy().feed(more)
-
     def feed(self, more: str) -> bool:
         """Read on; False where `more` cannot stand here. The reader is then of no more use."""
         text = self._tail + more
@@ -65,7 +63,7 @@ class Reader(Scope):
             match = _LEXEME.match(text, at)
             assert match is not None
             lexeme, end = match.group(), match.end()
-            if text[at] in "'\"" and not (len(lexeme) > 1 and lexeme[-1] == text[at]):
+            if text[at] in "'\"" and (len(lexeme) < 2 or text[end : end + 1] == text[at]):
                 break  # quotes not closed yet
             if end == len(text) and (lexeme[0].isalnum() or lexeme[0] in "_'\""):
                 break  # it may still grow
@@ -73,11 +71,15 @@ class Reader(Scope):
                 return False
             at = end
         self._tail = text[at:]
-        return (
-            not self._tail
-            or (self._tail[0] not in '"' and not _is_word(self._tail))
-            or (self._may_begin(self._tail))
-        )
+        return True
+
+    def is_in_string(self) -> bool:
+        """True inside a string that is not closed yet: whatever comes, it can be."""
+        return self._tail[:1] == "'" and _LEXEME.fullmatch(self._tail) is None
+
+    def is_outside(self) -> bool:
+        """True where no query is open: the grammar alone knows what may come."""
+        return not self._queries()
 
     def may_end(self) -> bool:
         """True if the draft may end here."""
@@ -87,18 +89,78 @@ class Reader(Scope):
     def forced(self) -> str:
         """The rest of the name being written, where there is one way to write it."""
         role = self._role()
-        if role == "free" or not (self._tail == "" or _is_word(self._tail) or self._tail[0] == '"'):
+        if role not in ("column", "table") or not (self._tail or self._path):
             return ""
-        if not self._tail and not self._path:
+        if self._tail and not (_is_word(self._tail) or self._tail[0] == '"'):
             return ""
-        if role == "column" and not self._path:
-            low = self._tail.lower()
-            if self._qualifier_begins(low) or any(w.startswith(low) for w in self._functions):
+        if role == "column" and not self._path and self._tail[0] != '"':
+            qualifiers = islice(self._qualifiers(self._tail), 1)
+            if any(qualifiers) or any(self._words.begin(self._tail)):
                 return ""
+        elif role == "column" and not self._path and any(self._qualifiers(self._tail)):
+            return ""
         return self._candidates(role).rest(self._tail)
 
+    def goes_on(self) -> Iterator[str]:
+        """What could come next, as far as the lexeme after the one begun; the likely first.
+
+        Of many names of one kind some stand for all. The syntax may forbid any of it.
+        """
+        tail = self._tail
+        if tail[:1] == "'" or tail[:1].isdigit():
+            closing = "'" if self.is_in_string() else ""
+            yield from (closing + rest for rest in self._starts())
+        elif tail:
+            yield from (word[len(tail) :] for word in self._begun(tail))
+        elif self._spaced or self._before[0] in (".", "(", "", ",", ":"):
+            yield from self._begun("")
+            yield from _SIGNS
+        else:
+            yield from self._starts()
+
+    def _starts(self) -> Iterator[str]:
+        """What could follow a lexeme that is complete."""
+        yield from _SIGNS[:3]
+        other = self.copy()
+        if other.feed(" "):
+            yield from (" " + word for word in other._begun(""))
+        yield from _SIGNS
+        yield from (" " + sign for sign in _SIGNS)
+
+    def _begun(self, part: str) -> Iterator[str]:
+        """Words and names that begin with `part`, with what could follow them."""
+        role = self._role()
+        if role == "free":
+            yield from (name + more for name in self._fresh(part) for more in (" ", ")", ","))
+        elif role in ("column", "table"):
+            names = islice(self._candidates(role).begin(part), _TRIED)
+            yield from (name + more for name in names for more in (" ", ")", ",", ".", ";"))
+            if role == "column" and self._frames[-1].kind != "using":
+                further = self._catalog.after(self._path).begin(part)
+                qualifiers = further if self._path else self._qualifiers(part)
+                yield from (name + "." for name in islice(qualifiers, _TRIED))
+        if part[:1] != '"' and not self._path:
+            for word in self._words.begin(part):
+                if role in ("free", "table") and word.lower() not in RESERVED:
+                    continue
+                yield from (word + more for more in (_FOLLOWS if len(part) else _FOLLOWS[:2]))
+                if word.lower() in TYPED:
+                    yield word + " '"
+
+    def _fresh(self, part: str) -> Iterator[str]:
+        """New names that begin with `part`."""
+        for alias in self._frames[-1].asked:
+            if alias.startswith(part.lower()):
+                yield part + alias[len(part) :]
+        if part[:1] == '"':
+            closed = len(part) > 1 and _LEXEME.fullmatch(part) is not None
+            yield from (part,) if closed else (f'{part}"', f'{part}_"')
+        else:
+            yield from (part + more for more in ("", "_", "q1") if part or more > "a")
+
     def _read(self, lexeme: str, follows: str) -> bool:
-        if lexeme.isspace():
+        self._spaced = lexeme.isspace()
+        if self._spaced:
             return True
         if self._needs_string and lexeme[0] != "'":
             return False
@@ -109,32 +171,54 @@ class Reader(Scope):
         self._known, self._declared = None, declares
         last = lexeme.lower() if _is_word(lexeme) else lexeme
         self._before = (last, self._before[0])
+        self._said = (*self._said[-_REMEMBERED:], last)
         return good
 
     def _sign(self, sign: str) -> bool:
         top = self._frames[-1]
         if sign == "(":
-            before = self._before[0]
-            kind = {"cast": "cast", "extract": "field", "using": "using"}.get(before, "paren")
-            self._frames.append(Frame(kind))
-        elif sign == ")":
+            return self._open(top)
+        if sign == ")":
             return self._close()
-        elif sign == "," and top.kind == "query":
+        if sign == "," and top.kind == "query":
             if top.phase == "select":
                 self._end_item(top)
             elif top.phase == "from":
-                top.wants, top.table = "source", ""
+                if not self._may_stand(top, "join") or self._must_name(top):
+                    return False
+                top.wants, top.table, top.links = "source", "", 0
         elif sign == "*" and top.kind == "query" and top.phase == "select":
-            if self._before[0] in ("select", "distinct", ",", "."):
-                top.outputs["*"] = "*"
+            if self._before[0] in ("select", "distinct", "all", ",", "."):
+                top.outputs = top.outputs | {"*": "*"}
             if self._path:
-                top.asked.setdefault(self._path[-1], frozenset())
+                top.asked = top.asked | {self._path[-1]: top.asked.get(self._path[-1], frozenset())}
             self._path = ()
         elif sign in ";`":
             return self._finish()
         if sign not in ",.":
             top.last = ""
         return True
+
+    def _open(self, top: Frame) -> bool:
+        """An opening parenthesis: what it encloses decides what can be seen from inside."""
+        before, earlier = self._before
+        kind = {"cast": "cast", "extract": "field", "using": "using"}.get(before, "paren")
+        if top.kind == "query" and kind == "paren":
+            if top.phase == "with":
+                kind = "cte" if before == "as" else "body" if before == ")" else "names"
+            elif top.phase == "from" and top.wants == "source":
+                if self._is_due(top):
+                    return False
+                kind = "paren" if before == "lateral" else "derived"
+            elif top.phase == "from" and self._declared:
+                kind = "names"
+                if top.name in top.asked:
+                    return False  # new names would not be those that were asked for
+            elif before in SETS or (before == "all" and earlier in SETS):
+                kind = "operand"
+        self._frames.append(Frame(kind))
+        top.last = ""
+        return len(self._frames) <= DEEPEST
 
     def _close(self) -> bool:
         columns = None
@@ -149,12 +233,20 @@ class Reader(Scope):
             return False
         top = self._frames[-1]
         top.last = ""
-        if top.kind == "query" and top.phase == "with":
-            top.ctes[top.cte] = columns or Names({})
+        if inner.kind == "names":
+            top.columns = Names(inner.outputs)
+            if top.phase == "from":
+                top.sources = top.sources | {top.name: top.columns}
+        elif inner.kind == "cte":
+            top.ctes = top.ctes | {top.name: top.columns or columns or NOTHING}
+        elif inner.kind in ("body", "operand"):
+            outputs = columns.spelled if columns and top.first else top.outputs
+            top.outputs = dict(outputs)
+            top.phase, top.first = "after", False
         elif top.kind == "query" and top.wants == "source":
-            top.wants, top.table, top.derived = "alias", "", columns
-        else:
-            top.derived = columns
+            top.wants, top.table, top.derived = "alias", "", columns or NOTHING
+        elif top.kind == "query" or top.derived is None:
+            top.derived = columns  # of a UNION in parentheses, its first SELECT's
         return True
 
     def _word(self, word: str, follows: str) -> bool:
@@ -162,16 +254,24 @@ class Reader(Scope):
         role = self._role()
         if role == "type" or (role == "field" and low not in RESERVED):
             return True
-        if follows == "(" and (low in self._functions or low in RESERVED):
-            return True if low not in RESERVED else self._keyword(low)
+        if self._frames[-1].kind == "names":
+            return low not in RESERVED and self._declare(word)
+        if follows == "(" and (low in self._words.functions or low in RESERVED):
+            if low in RESERVED:
+                return self._keyword(low)
+            circles = "replace" not in low and self._turns_in_circles(low)
+            return len(self._frames) < DEEPEST and not circles
+        if low == "recursive" and self._before[0] == "with" and role == "free":
+            self._frames[-1].recursive = True
+            return follows != "("
         if low in RESERVED and not (role == "free" and word[0] == '"'):
             return self._keyword(low)
         if self._before[0] == "nulls" or (low == "time" and self._before[0] == "at"):
             return True
-        if not self._queries():
-            return True
         if role == "free":
             return self._declare(word)
+        if not self._queries():
+            return True
         if follows == ".":
             return self._qualify(word, role)
         return self._name(word, role)
@@ -181,12 +281,13 @@ class Reader(Scope):
         top, before = self._frames[-1], self._before[0]
         if before == ":" or (before == "as" and top.kind == "cast"):
             return "type"
-        if top.kind == "cast" and self._before[1] == "as":
+        earlier = "as" if top.kind == "cast" else ":"
+        if self._before[1] == earlier and (top.kind == "cast" or before == "double"):
             return "type"  # the second word of DOUBLE PRECISION
         if before == "(" and top.kind == "field":
             return "field"
         if top.kind != "query":
-            return "column"
+            return "free" if top.kind == "names" else "column"
         if top.phase == "with" or (before == "as" and not self._path):
             return "free"
         if top.wants == "source":
@@ -195,166 +296,106 @@ class Reader(Scope):
             return "free"
         return "column"
 
-    def _may_begin(self, part: str) -> bool:
-        """True if a name or word of this beginning may stand here."""
-        role = self._role()
-        if role == "free" and self._frames[-1].wants == "alias":
-            return self._alias_begins(part)
-        if role in ("type", "field", "free") or self._before[0] == "nulls" or not self._queries():
-            return True  # outside a query the grammar knows enough: SELECT, WITH, a refusal
-        if role != "column" or self._path or self._frames[-1].kind == "using":
-            return self._candidates(role).begins(part)
-        low = part.lower()
-        name = self._qualifier_begins(part) or self._candidates(role).begins(part)
-        if name and low not in ENDS_FROM and not self._after_operand():
-            return True
-        if part not in (low, part.upper()):
-            return False  # the grammar knows its words in lower and in upper case
-        words = [word for word in self._next_words() if word.startswith(low)]
-        return any(word not in ENDS_FROM or self._may_follow(word) for word in words)
-
-    def _next_words(self) -> Iterable[str]:
-        """The words, of those that are no names, that the grammar may take here."""
-        before = self._before[0]
-        if before in AFTER:
-            return AFTER[before]
-        if self._declared or self._after_star():
-            return AFTER_NAMES
-        if self._after_operand():
-            return (*FOLLOWS, *IN_CASE) if self._frames[-1].cases else FOLLOWS
-        more = AFTER_PARENTHESIS if before == "(" else ("distinct", "not", "when")
-        return (*self._functions, *more)
-
-    def _alias_begins(self, part: str) -> bool:
-        """True if an alias of the source just named may begin so, or what comes after a source.
-
-        A model that may not end FROM where it wants to would else write on inside the alias.
-        """
-        top, name = self._frames[-1], self._plain(part + '"' if part[0] == '"' else part)
-        if self._before[0] != "as":
-            words = [word for word in AFTER_NAMES if word.startswith(name)]
-            if any(word not in ENDS_FROM or self._may_follow(word) for word in words):
-                return True
-            if len(part) > ALIAS_CHARACTERS or name.startswith(BEGIN_CLAUSES):
-                return False
-        if top.table in top.asked:
-            return False  # the select list means the table by its own name
-        columns = top.sources.get(top.table) if top.table else top.derived
-        if columns is None or len(part) > LONGEST_ALIAS:
-            return False
-        # T1, asked for columns that this source lacks, is not its alias; T1x would be a way around.
-        return not any(
-            name.startswith(alias) and alias[-1].isdigit() and not asked <= columns.canonical
-            for alias, asked in top.asked.items()
-            if alias not in top.sources
-        )
-
-    def _after_operand(self) -> bool:
-        """True where no name can stand, only a word that goes on with the query."""
-        before = self._before[0]
-        if "at" in self._before:  # AT TIME ZONE
-            return False
-        if _is_word(before):
-            return before not in RESERVED or before in VALUES
-        return self._after_star() or before[:1] in ("'", '"', ")") or before[:1].isdigit()
-
-    def _after_star(self) -> bool:
-        """True after a star that stands for columns, not for a product."""
-        return self._before[0] == "*" and self._before[1] in (".", "select", "distinct", ",")
-
-    def _may_follow(self, word: str) -> bool:
-        other = self.copy()
-        return other._read(word, " ")
-
     def _qualify(self, word: str, role: str) -> bool:
         """A name with a dot behind it."""
-        name = self._plain(word)
+        name = self._catalog.key(word)
         path = (*self._path, name)
         if role == "table":
-            good = self._catalog.leads(path) and path not in self._catalog.tables
+            good = self._catalog.leads(path)
         elif self._path:
-            good = path in self._catalog.tables
+            good = self._may_lead(path)
         else:
-            good = self._columns_of(path) is not None or self._catalog.leads(path)
+            columns = self._columns_of(path)
+            good = (columns is not None and any(columns.begin(""))) or self._may_lead(path)
         self._path = path
         return good
 
     def _name(self, word: str, role: str) -> bool:
         """A name that stands for a table or a column."""
         path, top = self._path, self._frames[-1]
-        if role == "table":
-            name = self._tables().find(word)
-            self._path = ()
-            if name is None:
-                return False
-            columns = self._catalog.tables.get((*path, name)) if path else self._named(name)
-            if columns is None:
-                return False
-            top.wants, top.table, top.derived = "alias", name, None
-            if name in top.sources:
-                top.table = ""  # a self join: the second needs an alias of its own
-                top.derived = columns
-                top.wants = "alias"
-            else:
-                top.sources[name] = columns
-            return True
         found = self._candidates(role).find(word)
         self._path = ()
+        if role == "table":
+            return found is not None and self._source(top, path, found)
         if found is None:
-            if word.lower() in TYPED and not path:
+            if word.lower() in TYPED and not path and top.kind != "using":
                 self._needs_string = True
                 return True
             return False
         top.last = word
         return self._ask(path, found)
 
-    def _declare(self, word: str) -> bool:
-        """A new name: of a CTE, an output column or a source."""
-        top, name = self._frames[-1], self._plain(word)
-        if top.phase == "with":
-            top.cte = name
-            top.cte_words |= {word: name}
-            return not self._catalog.leads((name,)) and name not in top.ctes
-        if top.wants != "alias":
-            top.last = word
-            return True
-        columns = top.derived
-        if top.table:
-            columns = top.sources.pop(top.table)
-            if top.table in top.asked:
-                return False  # the select list means the table by its own name
-        top.wants = top.table = ""
-        top.derived = None
-        if columns is None or name in top.sources:
-            return False
-        top.sources[name] = columns
-        return top.asked.get(name, frozenset()) <= columns.canonical
-
     def _keyword(self, low: str) -> bool:
         top = self._frames[-1]
-        top.cases += {"case": 1, "end": -1}.get(low, 0)
-        if low == "with" and top.kind != "query":
-            self._frames.append(Frame("query", phase="with"))
-        elif low == "select":
-            if top.kind != "query":
-                self._frames.append(Frame("query"))
-            elif top.phase == "with":
-                top.phase = "select"
+        if not self._may_stand(top, low):
+            return False
+        if low in ("with", "select", "values"):
+            return self._begin_query(top, low)
+        if low in ("order", "limit", "offset") and top.kind == "paren" and top.derived is not None:
+            self._frames.append(  # (SELECT …) ORDER BY: what it put out is all there is
+                Frame("query", "after", clause=low, outputs=dict(top.derived.spelled), first=False)
+            )
             return True
-        if top.kind != "query":
+        if top.kind != "query" or low in ("as", "distinct", "lateral"):
             return True
-        if low not in ("as", "distinct"):
-            if low == "from" and top.phase == "select" and not self._is_distinct_from():
-                self._end_item(top)
-                top.phase, top.wants = "from", "source"
-            elif low in ENDS_FROM:
-                return self._end_from_clause(top, low)
-            elif top.phase == "from" and top.wants != "source":
-                if top.wants == "alias" and top.derived is not None:
-                    return False  # a derived table, and a table joined to itself, need a name
-                top.wants = "source" if low == "join" else ""
-            top.last = ""
+        if low == "from" and top.phase == "select" and not self._is_distinct_from():
+            self._end_item(top)
+            top.phase, top.wants = "from", "source"
+        elif low in ENDS_FROM:
+            return self._end_from_clause(top, low)
+        elif top.phase == "from" and top.wants != "source":
+            if self._must_name(top):
+                return False
+            top.wants = "source" if low == "join" else ""
+            top.links *= low != "join"
+        top.last = ""
         return True
+
+    def _may_stand(self, top: Frame, low: str) -> bool:
+        """False for words that would lead nowhere here."""
+        if low in NESTING:
+            room = DEEPEST - len(self._frames) - (low in ("with", "values"))
+            if room <= 0:
+                return False
+        if low in ("and", "or", "select") and self._turns_in_circles(low):
+            return False
+        if low in ("and", "or"):
+            return self._may_link()
+        if low in JOINS and top.kind == "query" and top.phase == "from":
+            return len(top.sources) < SOURCES or any(self._owed(top))
+        if low == "using":
+            return self._using_works()
+        if low == "lateral":
+            return bool(top.sources) and not self._is_due(top)
+        return low != "as" or top.wants != "alias" or top.table not in top.asked
+
+    def _begin_query(self, top: Frame, low: str) -> bool:
+        if low == "values":
+            self._frames.append(Frame("query", phase="values"))
+        elif low == "with":
+            self._frames.append(Frame("query", phase="with"))
+        elif top.kind != "query":
+            self._frames.append(Frame("query"))
+        elif top.phase == "with":
+            top.phase = "select"
+        return True
+
+    def _may_link(self) -> bool:
+        """False where an ON has gone on long enough while FROM still owes a source."""
+        queries = self._queries()
+        query = queries[0] if queries else None
+        if query is None or query.phase != "from" or query.wants == "source":
+            return True
+        query.links += 1
+        return query.links <= LINKS or not any(self._owed(query))
+
+    def _turns_in_circles(self, low: str) -> bool:
+        """True if what begins with the last such word, or the last few, stood there twice."""
+        said = self._said
+        for at in range(len(said) - 1, len(said) // 2 - 1, -1):
+            if said[at] == low and said[at:] == said[2 * at - len(said) : at]:
+                return True
+        return False
 
     def _is_distinct_from(self) -> bool:
         return self._before[0] == "distinct" and self._before[1] in ("is", "not")
@@ -365,12 +406,27 @@ class Reader(Scope):
         if top.phase in ("select", "from") and not self._end_query(top):
             return False
         top.phase, top.clause, top.wants = "after", low, ""
-        if low in ("union", "intersect", "except"):
+        if low in SETS:
+            self._recur(top)
+            if top.first and "*" in top.outputs:
+                top.outputs = dict(self._outputs(top).spelled)
             top.first, top.phase, top.clause = False, "select", ""
             top.sources, top.asked, top.bare = {}, {}, frozenset()
         return True
 
+    def _recur(self, query: Frame) -> None:
+        """From its first UNION on, the query of a recursive CTE may name the CTE."""
+        at = next(n for n, frame in enumerate(self._frames) if frame is query)
+        if at < 2 or self._frames[at - 1].kind != "cte":
+            return
+        owner = self._frames[at - 2]
+        if owner.recursive:
+            columns = owner.columns or self._outputs(query)
+            owner.ctes = owner.ctes | {owner.name: columns}
+
     def _finish(self) -> bool:
+        if self._needs_string:
+            return False
         while len(self._frames) > 1:
             frame = self._frames.pop()
             if frame.kind != "query":

@@ -1,54 +1,47 @@
-"""Which words may follow which, in the part of SQL that `sql.lark` describes.
-
-Only what `reader` needs to see early that half a word leads nowhere.
-"""
+"""Words that `scope` and `reader` treat apart. Which may follow which, `sql.lark` knows."""
 
 from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
 
 # An alias that is used before FROM declares it is short, or a table's name. A longer word that no
 # name begins with is an invention, and is stopped while it is written.
 ALIAS_CHARACTERS = 6
 LONGEST_ALIAS = 24
-TYPED = ("date", "timestamp", "time")  # `DATE '2024-01-01'`: a keyword only before a string
-ENDS_FROM = frozenset("where group having order limit offset union intersect except".split())
+DEEPEST = 24  # parentheses and queries that are open at once
+NESTING = frozenset(  # words that need a parenthesis behind them
+    "any cast cube exists extract filter in lateral over using values with within".split()
+)
+# A FROM that still owes what the select list named: so many sources of other kinds it may have
+# (an alias T4 has no other place than the fourth), and so many ANDs and ORs its ON.
+PATIENCE = 4
+LINKS = 3
+SOURCES = 10  # of one FROM
 
-# Words that go on after an operand or a source; those of CASE only inside one.
-FOLLOWS = ENDS_FROM.union(
-    "and or as asc at between cross desc filter following for from full ilike in inner is join "
-    "left like not nulls on over preceding range right rows similar to using within".split()
-)
-BEGIN_CLAUSES = tuple(word for word in FOLLOWS if len(word) > 3)
-AFTER_NAMES = ENDS_FROM.union("as cross from full inner join left on right using".split())
-# Words after which only certain others come.
-AFTER = {
-    "group": ("by",),
-    "order": ("by",),
-    "partition": ("by",),
-    "left": ("join", "outer"),
-    "right": ("join", "outer"),
-    "full": ("join", "outer"),
-    "inner": ("join",),
-    "outer": ("join",),
-    "cross": ("join",),
-    "similar": ("to",),
-    "at": ("time",),
-    "time": ("zone",),
-    "within": ("group",),
-    "current": ("row",),
-    "unbounded": ("preceding", "following"),
-    "rows": ("between",),
-    "range": ("between",),
-    "union": ("all", "select"),
-    "intersect": ("all", "select"),
-    "except": ("all", "select"),
-    "is": ("distinct", "false", "not", "null", "true"),
-    "asc": ("nulls", "rows", "range", "limit", "offset"),
-    "desc": ("nulls", "rows", "range", "limit", "offset"),
-}
-AFTER_PARENTHESIS = tuple(
-    "select with distinct not where partition order both leading trailing".split()
-)
-IN_CASE = ("when", "then", "else", "end")
-VALUES = frozenset(
-    "end null true false current_date current_time current_timestamp localtimestamp".split()
-)
+TYPED = ("date", "timestamp", "time")  # `DATE '2024-01-01'`: a keyword only before a string
+SETS = ("union", "intersect", "except")
+ENDS_FROM = frozenset(("where", "group", "having", "order", "limit", "offset", *SETS))
+# What a source cannot be called without AS: a clause that may not come yet, begun in earnest.
+JOINS = ("cross", "inner", "join", "left", "right", "full")
+CLAUSES = (*ENDS_FROM, *JOINS, "using")
+
+
+@dataclass(frozen=True)
+class Words:
+    """The words that the grammar knows."""
+
+    functions: frozenset[str]  # and what else begins an operand without a declaration
+    sorted: tuple[str, ...]  # all, in lower case
+
+    def begin(self, part: str) -> Iterator[str]:
+        """Words that begin with `part`, in its case."""
+        low = part.lower()
+        if part not in (low, part.upper()):
+            return  # the grammar knows its words in lower and in upper case
+        for word in islice(self.sorted, bisect_left(self.sorted, low), None):
+            if not word.startswith(low):
+                return
+            yield part + (word[len(part) :] if part == low else word[len(part) :].upper())

@@ -96,6 +96,17 @@ def test_every_known_answer_can_be_written(grammar: Grammar) -> None:
         "SELECT CASE WHEN price > 3 THEN 'a' ELSE 'b' END AS band, "
         "COUNT(*) FILTER (WHERE price > 1) FROM products GROUP BY band HAVING COUNT(*) > 2",
         "SELECT CAST(price AS DOUBLE PRECISION), price::numeric(10,2), -price FROM products",
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5) "
+        "SELECT i, n.i FROM n",
+        "WITH RECURSIVE c AS (SELECT customer_id AS id FROM customers UNION SELECT s.customer_id "
+        "FROM sales AS s JOIN c ON c.id = s.customer_id) SELECT COUNT(*) FROM c",
+        "SELECT COUNT(*) FROM (VALUES (1, 'x'), (2, 'y')) AS t(a, b) WHERE t.a > 1 AND b = 'x'",
+        "SELECT c.name FROM customers AS c JOIN LATERAL (SELECT s.quantity FROM sales AS s "
+        "WHERE s.customer_id = c.customer_id LIMIT 1) AS x ON TRUE",
+        "(SELECT name FROM products) UNION ALL (SELECT city FROM customers) ORDER BY name LIMIT 3",
+        "SELECT web.orders.id FROM web.orders WHERE web.orders.date > '2'",
+        "SELECT REPLACE(REPLACE(REPLACE(name, 'a', ''), 'b', ''), 'c', '') FROM products",
+        "SELECT name FROM products WHERE price BETWEEN 1 AND 2 AND stock BETWEEN 1 AND 2",
         "SELECT COALESCE(SUM(quantity), 0) * 1.0 / NULLIF(COUNT(DISTINCT customer_id), 0)\n"
         "FROM sales WHERE sold_on >= CURRENT_DATE - INTERVAL '7 days'\n  AND quantity IN (1, 2)",
     ],
@@ -117,7 +128,7 @@ def test_right_queries_can_be_written(grammar: Grammar, sql: str) -> None:
         ("SELECT s.sale_id FROM sales AS s WHERE s.price > 1", "s.▲price"),
         ("SELECT name FROM products ORDER BY city", "BY▲ city"),
         ("SELECT T1.price, T1.city FROM products AS T1", "T1.▲city"),
-        ("SELECT sales.quantity FROM sales AS s", "FROM sales AS▲"),
+        ("SELECT sales.quantity FROM sales AS s", "FROM sales▲ AS"),
         ("SELECT date FROM orders", "FROM▲ orders"),  # it is web.orders
         ("DELETE FROM sales", "▲DELETE"),
         ("SELECT name INTO x FROM products", "name▲ IN"),
@@ -126,12 +137,51 @@ def test_right_queries_can_be_written(grammar: Grammar, sql: str) -> None:
         ("SELECT 1--1", "1▲--"),
         ("SELECT name FROMproducts", "FROM▲products"),
         ("SELECT ZIP FROM customers", "▲"),
+        (
+            "SELECT c.name FROM customers AS c JOIN (SELECT s.quantity FROM sales AS s WHERE "
+            "s.customer_id = c.customer_id) AS x ON TRUE",
+            "s.customer_id = c▲",
+        ),  # not LATERAL
+        ("SELECT name FROM products UNION SELECT city FROM customers ORDER BY city", "ORDER BY▲"),
+        ("(SELECT name FROM products) ORDER BY price", "ORDER BY▲"),
+        ("SELECT products.name FROM products AS p JOIN products ON TRUE", "FROM products▲"),
+        ("SELECT s.quantity FROM sales AS s WHERE sales.quantity > 1", "WHERE▲"),
+        ('SELECT "name""price" FROM products', 'SELECT "name▲'),
     ],
 )
 def test_wrong_queries_are_stopped_where_they_go_wrong(
     grammar: Grammar, sql: str, where: str
 ) -> None:
     assert where.split("▲")[0] in (found := refused(grammar, SHOP, sql)) and "▲" in found
+
+
+@pytest.mark.parametrize(
+    ("sql", "where"),
+    [
+        # An alias that was used has to come, and T1 comes first, T2 second.
+        ("SELECT T1.price FROM sales AS T2", "FROM▲ sales"),
+        ("SELECT T2.city FROM sales AS T1 JOIN products AS T3 ON TRUE JOIN products", "JOIN▲ pro"),
+        (
+            "SELECT T2.city FROM sales AS T1 JOIN products AS T3 ON TRUE JOIN customers AS T4",
+            "AS T▲4",
+        ),
+        (
+            "SELECT city FROM sales JOIN products ON TRUE AND TRUE AND FALSE AND 1 = 2 AND TRUE",
+            "1 = 2▲ AND",
+        ),
+        # What was said twice is not said a third time.
+        (
+            "SELECT name FROM products WHERE price > 1 AND stock > 1 AND stock > 1 AND stock > 1",
+            "stock > 1▲ AND",
+        ),
+        ("SELECT LOWER(LOWER(LOWER(name))) FROM products", "LOWER(LOWER(LOWER▲("),
+        ("SELECT 1 FROM sales WHERE 1 = (SELECT 1 FROM sales WHERE 1 = (SELECT 1", "= (▲SELECT"),
+        # What stands in the place of a clause that may not come yet is no alias.
+        ("SELECT city FROM sales GROU", "FROM sales▲ G"),
+    ],
+)
+def test_a_draft_comes_to_its_end(grammar: Grammar, sql: str, where: str) -> None:
+    assert where in refused(grammar, SHOP, sql)
 
 
 # Words that even this model has seen; without them it would write gibberish aliases only.
@@ -203,15 +253,20 @@ def test_a_random_model_keeps_to_the_schema(checkpoint: Make, architecture: str,
         assert refused(model._grammar, SHOP, text.rstrip("\ufffd")).rstrip("▲") in ("", text)
 
 
-def test_a_model_that_is_right_writes_the_same() -> None:
+@pytest.mark.parametrize("beams", [1, 2])
+def test_a_model_that_is_right_writes_the_same(beams: int) -> None:
     model = open_model(None)
     schema = read_schema("sample")
     assert model.spec.template is not None
     for question in ("How many customers live in Chicago?", "What are the names of all products?"):
         asked = build_prompt(Question(question), schema, template=model.spec.template)
-        free = model.generate(asked, max_new_tokens=60, timeout_s=120)
+        free = model.generate(asked, max_new_tokens=60, timeout_s=120, beams=beams)
         held = model.generate(
-            asked, max_new_tokens=60, timeout_s=120, constraint=constraint(schema)
+            asked,
+            max_new_tokens=60,
+            timeout_s=120,
+            beams=beams,
+            constraint=constraint(schema),
         )
         assert (held.text, held.finished) == (free.text, True)
 
