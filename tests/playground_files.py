@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from contextlib import closing, suppress
 from typing import Any
 
 from playground_base import HIDDEN, ROWS, Playground
@@ -38,13 +39,10 @@ class SQLitePlay(Playground):
         raw = self._raw
         self.target = create_engine("sqlite://", creator=lambda: raw, poolclass=StaticPool)
 
-    def _run(self, sql: str) -> list[Any]:
+    def _run(self, sql: str, seconds: float) -> list[Any]:
         assert self._raw is not None
-        cursor = self._raw.execute(sql)
-        try:
+        with self._watched(seconds), closing(self._raw.execute(sql)) as cursor:
             return cursor.fetchmany(ROWS)
-        finally:
-            cursor.close()
 
     def _stop(self) -> None:
         assert self._raw is not None
@@ -104,8 +102,9 @@ class DuckDBPlay(Playground):
             self.target.execute(statement)
         self.target.execute(f"COPY secrets TO '{self.files}/x.parquet'")
 
-    def _run(self, sql: str) -> list[Any]:
-        rows = self.target.execute(sql).fetchmany(ROWS)
+    def _run(self, sql: str, seconds: float) -> list[Any]:
+        with self._watched(seconds):
+            rows = self.target.execute(sql).fetchmany(ROWS)
         assert isinstance(rows, list)
         return rows
 
@@ -134,7 +133,8 @@ class DuckDBPlay(Playground):
             except duckdb.Error:
                 if not patience:
                     raise
-                self.target.interrupt()
+                with suppress(duckdb.Error):  # closed after all
+                    self.target.interrupt()
                 time.sleep(0.1)
 
     def close(self) -> None:

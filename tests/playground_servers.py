@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 from playground_base import HIDDEN, ROWS, Playground
-from servers import running_mariadb
+from servers import mariadb_connection, running_mariadb
 
 from check_shop import ddl  # isort: skip (its path is set by playground_base)
 
@@ -102,17 +102,20 @@ class PostgresPlay(Playground):
                 elif raw.closed:
                     connection.invalidate()
 
-    def _run(self, sql: str) -> list[Any]:
-        with self._connection() as raw:
-            cursor = raw.execute(sql.encode(), prepare=False)
-            try:
-                return list(cursor.fetchmany(ROWS)) if cursor.description else []
-            finally:
-                cursor.close()
+    def _run(self, sql: str, seconds: float) -> list[Any]:
+        with self._connection() as raw, self._watched(seconds), raw.cursor() as cursor:
+            cursor.execute(sql.encode(), prepare=False)
+            return list(cursor.fetchmany(ROWS)) if cursor.description else []
 
     def _stop(self) -> None:
         with suppress(Exception):
             self._raw.cancel_safe(timeout=2.0)
+
+    def _absorb(self) -> None:
+        for _ in range(3):
+            with suppress(Exception):  # the stop, or a transaction that has failed
+                self._raw.execute(b"SELECT 1", prepare=False)
+                return
 
     def content(self) -> list[Any]:
         """See `Playground.content`. Ends nothing: an open transaction is itself a change."""
@@ -197,9 +200,7 @@ class MariaDBPlay(Playground):
     @contextmanager
     def _other(self) -> Iterator[Any]:
         """A second session, for what must not be seen in the first."""
-        import pymysql
-
-        raw = pymysql.connect(unix_socket=self._socket, user="root", autocommit=True)
+        raw = mariadb_connection(self._socket, autocommit=True)
         try:
             yield raw.cursor()
         finally:
@@ -217,8 +218,10 @@ class MariaDBPlay(Playground):
         except Exception:  # the statement ended the server, or locked its own way in
             self._start()
             self._reset()
+        at = self._socket
         self.target = create_engine(
             make_url(self._url).set(database="shop"),
+            creator=lambda: mariadb_connection(at, database="shop"),
             pool_size=1,
             max_overflow=0,
             pool_reset_on_return=None,
@@ -255,11 +258,11 @@ class MariaDBPlay(Playground):
                     connection.invalidate()
                 raise
 
-    def _run(self, sql: str) -> list[Any]:
+    def _run(self, sql: str, seconds: float) -> list[Any]:
         with self._connection() as raw:
             raw.autocommit(True)
             try:
-                with raw.cursor() as cursor:
+                with self._watched(seconds), raw.cursor() as cursor:
                     cursor.execute(sql)
                     return list(cursor.fetchmany(ROWS))
             finally:
@@ -269,6 +272,12 @@ class MariaDBPlay(Playground):
     def _stop(self) -> None:
         with suppress(Exception), self._other() as cursor:
             cursor.execute(f"KILL QUERY {self._raw.thread_id()}")
+
+    def _absorb(self) -> None:
+        for _ in range(3):
+            with suppress(Exception), self._raw.cursor() as cursor:  # it may hit this one
+                cursor.execute("DO 0")
+                return
 
     def content(self) -> list[Any]:
         """See `Playground.content`."""

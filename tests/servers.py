@@ -57,6 +57,9 @@ def running_mariadb() -> Iterator[str]:
     subprocess.run([install, *options, *quiet], check=True, capture_output=True, timeout=120)
     options += ["--skip-networking", f"--socket={home / 's'}", f"--pid-file={home / 'pid'}"]
     options += ["--innodb-buffer-pool-size=32M", "--innodb-flush-log-at-trx-commit=0"]
+    # A server that starts removes the temporary tables of every other one in the same directory.
+    (home / "tmp").mkdir()
+    options += [f"--tmpdir={home / 'tmp'}"]
     log = (home / "log").open("wb")
     process = subprocess.Popen([server, *options], stdout=log, stderr=log)
     try:

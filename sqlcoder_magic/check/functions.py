@@ -31,8 +31,25 @@ _WAREHOUSES = {
 MAX_LENGTH = 10_000
 
 _REG_TYPE = re.compile(r"(?i)^_?reg[a-z]+$")  # `_regclass` is an array of them
+# Types of PostgreSQL that the parser takes for a user's own. Any other name is a type only if a
+# column of the schema has it: to PostgreSQL each table's name is a type, that tells its columns.
+_PLAIN_TYPES = frozenset(
+    "bool int2 int4 int8 float4 float8 numeric text varchar bpchar char name uuid json jsonb bytea "
+    "date time timetz timestamp timestamptz interval bit varbit inet cidr macaddr macaddr8 money "
+    "box circle line lseg path point polygon tsvector tsquery jsonpath oid tid xid8 pg_lsn "
+    "pg_snapshot txid_snapshot refcursor citext ltree lquery ltxtquery cube seg".split()
+)
 # Functions without brackets that tell about the session.
 _SESSION = (exp.CurrentUser, exp.SessionUser, exp.CurrentCatalog, exp.CurrentSchema)
+# The parser takes these for names, of columns and of tables.
+_POSTGRES_WORDS = frozenset(
+    "user current_user session_user system_user current_role current_catalog current_schema".split()
+)
+_SESSION_WORDS = {
+    "postgres": _POSTGRES_WORDS,
+    "redshift": _POSTGRES_WORDS,
+    "mysql": frozenset({"current_role"}),
+}
 _TOO_WIDE = re.compile(r"\*|\d{4,}")
 
 
@@ -137,6 +154,22 @@ def _refuse_session(candidate: Candidate) -> None:
                 at=node,
                 fix=_how_to_allow(name),
             )
+    for word in candidate.parsed.find_all(exp.Column, exp.Table):
+        if _is_session_word(word, candidate.dialect):
+            raise candidate.no(
+                "functions",
+                f"Without quotes {word.name} tells who is connected, or to what.",
+                at=word,
+                fix="If a table or column is meant, write its name in quotes.",
+            )
+
+
+def _is_session_word(node: exp.Expr, dialect: str) -> bool:
+    if not isinstance(node, exp.Column | exp.Table) or len(node.parts) > 1:
+        return False
+    if node.this.args.get("quoted"):
+        return False
+    return node.name.lower() in _SESSION_WORDS.get(dialect, ())
 
 
 def _unknown(candidate: Candidate, token: Token) -> Exception:
@@ -158,7 +191,7 @@ def _how_to_allow(name: str) -> str:
 
 
 def casts(candidate: Candidate) -> Candidate:
-    """No cast to PostgreSQL's reg* types, which look objects of the server up."""
+    """No cast to PostgreSQL's reg* types, which look objects of the server up, nor to a table's."""
     for node in candidate.parsed.find_all(exp.ObjectIdentifier, exp.DataType):
         kind = node.args.get("kind")
         name = kind.parts[-1].name if isinstance(kind, exp.Dot) else getattr(kind, "name", "")
@@ -171,7 +204,20 @@ def casts(candidate: Candidate) -> Candidate:
                 at=node.parent,
                 fix="Leave the cast out.",
             )
+        if kind is not None and candidate.dialect == "postgres":
+            _refuse_foreign_type(candidate, node, str(name))
     return candidate
+
+
+def _refuse_foreign_type(candidate: Candidate, node: exp.Expr, name: str) -> None:
+    known = name.lower().removeprefix("_")  # `_text` is an array of text
+    if known not in _PLAIN_TYPES and known not in candidate.index.types:
+        raise candidate.no(
+            "casts",
+            f"{name} is neither a plain type nor the type of a column of these tables.",
+            at=node.parent,
+            fix="Leave the cast out.",
+        )
 
 
 def lengths(candidate: Candidate) -> Candidate:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 
 from sqlglot.errors import SqlglotError
 
-from sqlcoder_magic.check import functions, lacking, scopes, statement, text
+from sqlcoder_magic.check import functions, lacking, scopes, statement, text, whole
 from sqlcoder_magic.check.candidate import Candidate
 from sqlcoder_magic.check.index import index_of
 from sqlcoder_magic.types import _SEAL, CheckedSQL, Schema
@@ -23,6 +23,7 @@ PASSES: tuple[Callable[[Candidate], Candidate], ...] = (
     text.comments,
     statement.parse,
     statement.read_only,
+    whole.whole,
     lacking.lacking,
     functions.functions,
     functions.casts,

@@ -6,6 +6,7 @@ Does not read a database, and does not decide what a query may do with a table.
 
 from __future__ import annotations
 
+import re
 import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -40,15 +41,12 @@ _LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 def fold(name: str, quoted: bool, dialect: str) -> str:
     """The spelling under which `dialect` looks a written name up.
 
-    PostgreSQL keeps quoted names and lowers the others, and like SQLite it lowers A to Z alone.
-    The other engines are taken not to see case, which at worst lets a name pass that the
-    engine then does not know.
+    PostgreSQL keeps quoted names and lowers the others; the other engines are taken not to see
+    case. A to Z alone: beyond them no two engines agree, and "Ärger" would hide the table "ärger".
     """
     if dialect == "postgres" and quoted:
         return name
-    if dialect in ("postgres", "sqlite") and not name.isascii():
-        return name.translate(_LOWER)
-    return name.lower()
+    return name.lower() if name.isascii() else name.translate(_LOWER)
 
 
 @dataclass
@@ -86,6 +84,13 @@ class SchemaIndex:
             found = {self._key(column.name): column.name for column in table.columns}
             self._columns[table.full_name] = found
         return found
+
+    @cached_property
+    def types(self) -> frozenset[str]:
+        """The types of its columns: names in lower case, without lengths, arrays and schemas."""
+        spelled = {column.type.lower() for table in self.tables for column in table.columns}
+        names = (re.split(r"[(\[]", text)[0].strip() for text in spelled)
+        return frozenset(name.rpartition(".")[2].strip('"') for name in names)
 
     @cached_property
     def keys(self) -> Keys:

@@ -45,6 +45,8 @@ from sqlcoder_magic.errors import SQLRejected
 _FROM_PARTS = ("with_", "from_", "joins", "laterals")
 # Where a recursive CTE's name hides a table's in all of its body.
 _CTE_SHADOWS = ("sqlite", "mysql", "tsql")
+# Where a column has no fields that a dot could reach.
+_NO_FIELDS = ("sqlite", "postgres", "mysql")
 
 
 def tables(candidate: Candidate) -> Candidate:
@@ -116,6 +118,7 @@ class Resolver:
         clause = node.args.get("with_")
         if clause is None:
             return scope
+        around = scope.around
         for cte in clause.expressions:
             alias = cte.args["alias"]
             name = folded(alias.this, self.dialect)
@@ -126,8 +129,10 @@ class Resolver:
                 given = self._recursive(cte.this, name, own, scope)
             else:
                 given = self.query(cte.this, scope)
-            scope = scope.with_cte(name, renamed(given, alias, self.dialect))
-        return scope
+            given = renamed(given, alias, self.dialect)
+            scope = scope.with_cte(name, given)
+            around = {**around, name: given}
+        return replace(scope, around=around)
 
     def _recursive(self, body: exp.Expr, name: str, own: Columns, scope: Scope) -> Columns:
         """The body of a CTE that may name itself: after its last UNION, and nowhere else.
@@ -196,8 +201,16 @@ class Resolver:
         return self.query(node.this, scope)
 
     def _pivot(self, node: exp.Pivot, scope: Scope) -> Columns:
-        """DuckDB's statement PIVOT table ON ...; the columns it gives depend on the data."""
+        """DuckDB's statement PIVOT table ON ...; the columns it gives depend on the data.
+
+        Values that no IN lists, or a query in it does, DuckDB looks up in a statement of its own.
+        """
         frame: Frame = {}
+        if not all(isinstance(part, exp.In) for part in node.expressions):
+            scope = scope.looking_up()
+        for part in node.expressions:
+            if isinstance(part, exp.In) and part.args.get("query"):
+                self.query(part.args["query"], Scope(self.dialect))
         inner = scope.within(frame)
         self._add(node.this, frame, inner, scope)
         rest = [value for key, value in node.args.items() if key not in ("this", "with_")]
@@ -275,7 +288,7 @@ class Resolver:
         if offset and found is not None:
             extra = folded(offset, self.dialect) if isinstance(offset, exp.Expr) else "ordinality"
             found = {**found, extra: extra}
-        return Source(found, source.table)
+        return Source(found, source.table, alias.name if alias is not None else "")
 
     def _table(self, node: exp.Table, alias: str, inner: Scope) -> tuple[str, Source]:
         """The alias and the source of a table's name, a CTE's name or a table function."""
@@ -395,8 +408,8 @@ class Resolver:
         source = self._source_of(column, alias, scope)
         if source is None:
             first = folded(column.parts[0], self.dialect)
-            # Elsewhere than on PostgreSQL `a.b` can be a field of the column `a`.
-            is_field = self.dialect != "postgres" and self._in_sight(first, scope)
+            # On some engines `a.b` can be a field of the column `a`.
+            is_field = self.dialect not in _NO_FIELDS and self._in_sight(first, scope)
             if not is_field and not (self.dialect == "duckdb" and self._row_field(column, scope)):
                 self.lost.append(column)
                 self._refuse_column(unknown_qualifier(self.candidate, column, scope))
@@ -444,9 +457,16 @@ def _together(sources: Iterable[Source]) -> Columns:
 
 
 def _written_for(column: exp.Column, name: str, source: Source, dialect: str) -> bool:
-    """Whether `namespace.table.column` names this source (and not a table elsewhere)."""
-    if source.table is None:
+    """Whether `namespace.table.column` names this source (and not a table elsewhere).
+
+    On MySQL to the letter: where a NATURAL or USING join stands in FROM, MariaDB 10.11 ends with
+    a segmentation fault if there is no such table, which an alias or another case makes it.
+    """
+    if source.table is None or source.alias not in ("", source.table.name):
         return False
+    if dialect == "mysql":
+        parts = column.args["db"].name, column.args["table"].name
+        return parts == (source.table.namespace, source.table.name)
     namespace = source.table.namespace or DEFAULT_NAMESPACE.get(dialect, "")
     real = fold(source.table.name, True, dialect), fold(namespace, True, dialect)
     return real == (name, folded(column.args["db"], dialect))

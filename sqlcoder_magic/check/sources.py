@@ -7,7 +7,7 @@ to unnamed expressions. Knows no schema and refuses nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
 
@@ -27,10 +27,11 @@ _VALUES_COLUMNS = {"postgres": ("column", 1), "sqlite": ("column", 1), "mysql": 
 
 @dataclass(frozen=True)
 class Source:
-    """A table, view, CTE, subquery or table function in FROM, under its alias."""
+    """A table, view, CTE, subquery or table function in FROM, under its alias (as written)."""
 
     columns: Columns
     table: Table | None = None
+    alias: str = ""
 
 
 # One query's FROM: folded alias -> source.
@@ -39,19 +40,28 @@ Frame = dict[str, Source]
 
 @dataclass(frozen=True)
 class Scope:
-    """What a query sees: CTEs by folded name, and frames, its own first."""
+    """What a query sees: CTEs by folded name, and frames, its own first.
+
+    `around` are the CTEs of the queries around it: of these alone DuckDB looks a PIVOT's values
+    up, so that inside a CTE a name of the same WITH means a real table there.
+    """
 
     dialect: str
     ctes: Mapping[str, Columns] = field(default_factory=dict)
     frames: tuple[Frame, ...] = ()
+    around: Mapping[str, Columns] = field(default_factory=dict)
 
     def within(self, frame: Frame) -> Scope:
         """The scope inside a query with this FROM."""
-        return Scope(self.dialect, self.ctes, (frame, *self.frames))
+        return replace(self, frames=(frame, *self.frames))
 
     def with_cte(self, name: str, columns: Columns) -> Scope:
         """The scope after one more CTE."""
-        return Scope(self.dialect, {**self.ctes, name: columns}, self.frames)
+        return replace(self, ctes={**self.ctes, name: columns})
+
+    def looking_up(self) -> Scope:
+        """The scope of what a PIVOT without IN reads."""
+        return replace(self, ctes=self.around)
 
 
 @dataclass(frozen=True)

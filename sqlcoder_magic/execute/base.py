@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from string import ascii_lowercase, ascii_uppercase
 from typing import Any, Protocol
 
 from sqlcoder_magic.errors import EngineNotGuardedError
 
+_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 # A pattern for what may stand before a statement's first word.
 COMMENTS = r"(?:\s|--[^\n]*\n|/\*.*?\*/)*"
 
@@ -88,7 +90,12 @@ def unproven(engine: str, what: str) -> EngineNotGuardedError:
     )
 
 
+def lowered(name: str) -> str:
+    """The name with A to Z in lower case: beyond them "Ärger" and "ärger" are two tables."""
+    return name.translate(_LOWER)
+
+
 def spellings(tables: Iterable[str]) -> frozenset[str]:
     """Lower-case names under which an engine may report these tables: whole, and the last part."""
-    names = {name.lower() for name in tables}
+    names = {lowered(name) for name in tables}
     return frozenset(names | {name.rsplit(".", 1)[-1] for name in names})

@@ -21,7 +21,14 @@ from typing import Any
 
 from sqlcoder_magic.connection import Session
 from sqlcoder_magic.errors import RunError
-from sqlcoder_magic.execute.base import COMMENTS, Failure, Limits, spellings, unproven
+from sqlcoder_magic.execute.base import (
+    COMMENTS,
+    Failure,
+    Limits,
+    lowered,
+    spellings,
+    unproven,
+)
 from sqlcoder_magic.types import CheckedSQL
 
 _READ_ONLY = "BEGIN TRANSACTION READ ONLY"
@@ -162,13 +169,13 @@ class _Sources:
 
     def _visit(self, node: dict[str, Any]) -> None:
         if node.get("type") == "BASE_TABLE":
-            self.tables.add(str(node.get("table_name")).lower())
+            self.tables.add(lowered(str(node.get("table_name"))))
         elif node.get("type") == "TABLE_FUNCTION":
             self.functions.add(str(node["function"].get("function_name")).lower())
         elif isinstance(node.get("cte_map"), dict):
-            self.ctes |= {str(entry["key"]).lower() for entry in node["cte_map"].get("map", ())}
+            self.ctes |= {lowered(str(entry["key"])) for entry in node["cte_map"].get("map", ())}
         if node.get("cte_name"):  # a recursive one
-            self.ctes.add(str(node["cte_name"]).lower())
+            self.ctes.add(lowered(str(node["cte_name"])))
 
 
 def _refused(what: str) -> RunError:

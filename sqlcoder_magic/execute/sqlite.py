@@ -22,7 +22,7 @@ from functools import partial
 from typing import Any
 
 from sqlcoder_magic.connection import Session
-from sqlcoder_magic.execute.base import Failure, Limits, not_guarded, spellings, unproven
+from sqlcoder_magic.execute.base import Failure, Limits, lowered, not_guarded, spellings, unproven
 from sqlcoder_magic.types import CheckedSQL
 
 _STEPS = 10_000  # virtual machine steps between two looks for Ctrl-C: well under a millisecond
@@ -188,8 +188,8 @@ class SQLiteGuard:
         elif action == sqlite3.SQLITE_READ:
             # `via` is a view, which the engine expands (a checked one, or it would have been
             # refused itself), or merely the name of a CTE, which opens nothing.
-            table = (first or "").lower()
-            allowed = (via or "").lower() in self._views or self._readable(table, second)
+            table = lowered(first or "")
+            allowed = lowered(via or "") in self._views or self._readable(table, second)
         elif action == sqlite3.SQLITE_UPDATE:
             # How a virtual table declares its columns; a real write needs far more than this.
             allowed = first == "sqlite_master"

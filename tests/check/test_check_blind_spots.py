@@ -10,10 +10,14 @@ from pathlib import Path
 
 import duckdb
 import pytest
+import sqlglot
 from check_shop import shop
+from playground import ENGINES
+from servers import NoServerError
 
 from sqlcoder_magic.check import check_sql
 from sqlcoder_magic.errors import SQLRejected
+from sqlcoder_magic.types import Column, Schema, Table
 
 
 def refuse(sql: str, dialect: str) -> None:
@@ -198,3 +202,145 @@ def test_no_table_hides_in_braces_of_which_the_parser_drops_a_part(dialect: str)
 def test_what_the_parser_drops_at_duckdbs_braces_duckdb_does_not_read(sql: str) -> None:
     with duckdb.connect() as connection, pytest.raises(duckdb.ParserException):
         connection.execute(sql)
+
+
+# ---------------------------------------------------------------- where names are not the same
+
+
+def test_duckdb_tells_names_apart_that_python_folds_into_one() -> None:
+    with duckdb.connect() as connection:
+        for cte, table in (("ÄRGER", "ärger"), ("K\u212a", "kk"), ("ΣΣ", "σς")):
+            connection.execute(f"CREATE TABLE \"{table}\" AS SELECT 'secret' AS s")
+            sql = f'WITH "{cte}" AS (SELECT \'s\' AS s) SELECT s FROM "{table}"'
+            assert connection.execute(sql).fetchall() == [("secret",)]
+            refuse(sql, "duckdb")
+    check_sql('WITH "ärger" AS (SELECT 1 AS s) SELECT s FROM "ärger"', shop("duckdb"))
+
+
+def test_mariadb_tells_names_apart_that_python_folds_into_one(mysql_run) -> None:
+    mysql_run("CREATE TABLE `σς` AS SELECT 'secret' AS s")
+    sql = "WITH `ΣΣ` AS (SELECT 's' AS s) SELECT s FROM `σς`"
+    assert mysql_run(sql) == [("secret",)]
+    mysql_run("DROP TABLE `σς`")
+    refuse(sql, "mysql")
+
+
+def test_a_lock_alone_tells_them_apart_as_well() -> None:
+    from sqlcoder_magic.execute.base import spellings
+
+    assert "ärger" not in spellings(["ÄRGER"])
+    assert "sales" in spellings(["main.SALES"])
+
+
+MARIADB_ENDS = (  # a segmentation fault of 10.11.19
+    "SELECT nosuch.lower.quantity FROM sales JOIN products USING (product_id)",
+    "SELECT name.lower.quantity FROM sales JOIN products USING (product_id)",
+    "SELECT 1 FROM sales NATURAL JOIN products ORDER BY name.lower.quantity",
+    "SELECT DATE_FORMAT(sale_date, '%W', a.b.c) FROM sales JOIN products USING (product_id)",
+)
+
+
+@pytest.mark.parametrize("sql", MARIADB_ENDS)
+def test_no_qualified_name_that_is_not_there_reaches_mariadb(sql: str) -> None:
+    refuse(sql, "mysql")
+
+
+def test_a_qualified_name_is_let_through_to_the_letter_alone() -> None:
+    schema = Schema("mysql", (Table("Pets", "Zoo", (Column("id", "int", True),), (), ()),))
+    check_sql("SELECT Zoo.Pets.id FROM Zoo.Pets JOIN Zoo.Pets b USING (id)", schema)
+    for sql in (
+        "SELECT zoo.Pets.id FROM Zoo.Pets JOIN Zoo.Pets b USING (id)",
+        "SELECT Zoo.pets.id FROM Zoo.Pets JOIN Zoo.Pets b USING (id)",
+        "SELECT Zoo.Pets.id FROM Zoo.Pets a JOIN Zoo.Pets b USING (id)",
+        "SELECT Zoo.Pets.id FROM Zoo.Pets pets JOIN Zoo.Pets b USING (id)",
+    ):
+        with pytest.raises(SQLRejected):
+            check_sql(sql, schema)
+
+
+@pytest.mark.slow
+def test_mariadb_ends_and_the_playground_sees_it() -> None:
+    """A server that has the fault mended says that the column is unknown, and goes on."""
+    try:
+        with ENGINES["mariadb"]() as play:
+            assert play.harmful(["SELECT 1", "SHUTDOWN"]) == ["SHUTDOWN"]
+            with pytest.raises(Exception, match=r"Lost connection|Unknown column") as raised:
+                play.run(MARIADB_ENDS[0])
+            ended = "Lost" in str(raised.value)
+            assert play.fingerprint_or_gone().startswith("gone") is ended
+    except NoServerError as error:
+        pytest.skip(str(error))
+
+
+# ---------------------------------------------------------------- what the parser drops
+
+SURPLUS = (
+    ("sqlite", "SELECT mod(1, 2, (SELECT 1 FROM planted))"),
+    ("postgres", "SELECT to_char(now(), 'YYYY', (SELECT 1 FROM planted))"),
+    ("postgres", "SELECT to_char(now(), 'YYYY', (TABLE planted))"),
+    ("duckdb", "SELECT decode('a', (SELECT s FROM planted))"),
+    ("duckdb", "FROM sales SELECT decode('a', (FROM planted))"),
+    ("duckdb", "FROM sales SELECT decode('a', (FROM 'x.csv'))"),
+    ("mysql", "SELECT DATE_FORMAT(NOW(), '%W', (SELECT s FROM planted))"),
+    ("mysql", "SELECT DATE_FORMAT(NOW(), '%W', @@hostname)"),
+    ("mysql", "SELECT DATE_FORMAT(NOW(), '%W', @x := 'de_DE')"),
+)
+
+
+@pytest.mark.parametrize(("dialect", "sql"), SURPLUS)
+def test_a_surplus_argument_hides_nothing(dialect: str, sql: str) -> None:
+    tree = sqlglot.parse_one(sql, read=dialect)
+    assert "planted" not in repr(tree) and "x.csv" not in repr(tree) and "host" not in repr(tree)
+    with pytest.raises(SQLRejected) as caught:
+        check_sql(sql, shop(dialect))
+    assert caught.value.rule == "whole"
+
+
+@pytest.mark.parametrize(
+    ("dialect", "sql"),
+    [
+        ("mysql", "SELECT DATE_FORMAT(sale_date, '%W', 'de_DE') FROM sales"),
+        (
+            "postgres",
+            "SELECT TRIM(LEADING '0' FROM '007'), EXTRACT(YEAR FROM sale_date) FROM sales",
+        ),
+        ("duckdb", "FROM sales SELECT sum(quantity)"),
+        ("duckdb", "SELECT 'a' IS DISTINCT FROM 'b', (FROM sales SELECT max(quantity))"),
+        ("sqlite", "SELECT substr(name, 1, 2) FROM (SELECT name FROM products)"),
+    ],
+)
+def test_what_only_looks_surplus_is_let_through(dialect: str, sql: str) -> None:
+    check_sql(sql, shop(dialect))
+
+
+# ---------------------------------------------------------------- everyday PIVOTs and types
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "WITH m AS (SELECT * FROM sales) PIVOT m ON product_id USING sum(quantity)",
+        "WITH m AS (SELECT * FROM sales) SELECT * FROM (PIVOT m ON product_id USING sum(quantity))",
+        "WITH m AS (SELECT * FROM sales), d AS (PIVOT m ON product_id IN (1, 2) USING "
+        "sum(quantity)) FROM d",
+        "WITH d AS (PIVOT sales ON product_id USING sum(quantity)) FROM d",
+        "PIVOT sales ON product_id IN (SELECT product_id FROM products) USING sum(quantity)",
+    ],
+)
+def test_duckdb_pivots_of_everyday_are_let_through(sql: str, duckdb_run) -> None:
+    assert duckdb_run(sql)
+    check_sql(sql, shop("duckdb"))
+
+
+def test_a_column_lends_its_type_to_casts() -> None:
+    columns = tuple(Column(t, t, True) for t in ("mood", 'zoo."Size"[]', "numeric(10,2)"))
+    schema = Schema("postgres", (Table("t", "", columns, (), ()),))
+    check_sql("SELECT 'a'::mood, 'b'::\"Size\", 'c'::zoo.\"Size\", '{a}'::mood[]", schema)
+    check_sql("SELECT 'a'::citext, '{1}'::_int4, 'a'::\"char\", 'a'::pg_catalog.text", schema)
+    with pytest.raises(SQLRejected):
+        check_sql("SELECT 'a'::anger", schema)
+
+
+def test_postgres_words_in_quotes_are_names() -> None:
+    check_sql('SELECT u.id FROM "user" u', shop("postgres"))
+    check_sql("SELECT name AS user FROM customers", shop("postgres"))

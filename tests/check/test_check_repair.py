@@ -240,6 +240,7 @@ LEFT: list[tuple[str, str]] = [
     ("SELECT name FROM Student", ""),  # LName or Fname
     ("SELECT colour FROM Pets", ""),
     ("SELECT x FROM Trains", ""),
+    ("SELECT x.PetID FROM Creatures AS x", ""),  # three tables have all that is asked of it
     ("SELECT clinic_name FROM Student", ""),  # four keys away
     ("SELECT T9.q FROM Student AS T1", ""),
     ("SELECT Fname FROM information_schema.Student", ""),

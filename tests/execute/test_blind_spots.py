@@ -83,6 +83,9 @@ SPOTS: dict[str, tuple[Spot, ...]] = {
         Spot("the catalogue", "SELECT rolname FROM pg_authid", False, "postgres"),
         Spot("a cast looks a name up", "SELECT 10::oid::regrole::text", False, "postgres"),
         Spot("an array of them", "SELECT '{10}'::_regrole::text", False, "postgres"),
+        Spot("a table's name is a type", "SELECT to_jsonb(ROW(1, 2, 3, 'a', 'b', 'c')::secrets)",
+             False, "password"),
+        Spot("a word is a function", "SELECT * FROM user", False, "postgres"),
     ),
     "sqlite": (
         Spot("ATTACH writes a file", f"ATTACH {_MADE} AS x"),
@@ -122,6 +125,12 @@ SPOTS: dict[str, tuple[Spot, ...]] = {
         Spot("a table in a string", "SELECT * FROM query_table('secrets')", shows=LEAKS[0]),
         Spot("a hidden table", "SELECT password FROM secrets", shows=LEAKS[0]),
         Spot("PIVOT", "PIVOT secrets ON id USING max(password)", False, LEAKS[0]),
+        Spot("PIVOT looks past the CTE before its own",
+             "WITH secrets AS (SELECT 'x' AS password), d AS (PIVOT secrets ON password) "
+             "SELECT to_json(d) FROM d", False, LEAKS[0]),
+        Spot("PIVOT's IN looks past every CTE",
+             "WITH secrets AS (SELECT 'x' AS password) SELECT to_json(d) FROM (PIVOT sales ON "
+             "quantity IN (SELECT password FROM secrets)) d", False, LEAKS[0]),
         Spot("settings", "SELECT name FROM duckdb_settings()", shows="threads"),
         Spot("one value of any size", "SELECT strlen(rpad('x', 30000000, 'y'))", False, "30000000"),
     ),
@@ -151,6 +160,10 @@ SPOTS: dict[str, tuple[Spot, ...]] = {
         Spot("passwords of the server", "SELECT host, user, priv FROM mysql.global_priv", False,
              "root"),
         Spot("a hidden table", "SELECT password FROM secrets", False, LEAKS[0]),
+        Spot("an argument that the parser drops",
+             "SELECT DATE_FORMAT('2024-01-31', '%W', (SELECT IF(password LIKE 's%', 'de_DE', "
+             "'en_US') FROM secrets))", False, "Mittwoch"),
+        Spot("a variable in it", "SELECT DATE_FORMAT('2024-01-31', '%W', @x := 'de_DE')", False),
     ),
 }  # fmt: skip
 
