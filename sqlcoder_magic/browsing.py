@@ -57,13 +57,9 @@ def _parsed(words: list[str]) -> tuple[bool, bool, list[str]]:
     if wrong or len(flags) > 1:
         said = f"schema has no option {wrong[0]}." if wrong else "Give --text or --er, not both."
         raise OptionError(said, fix="%sqlcoder " + HELP["schema"])
-    names = [name for word in words if word not in flags for name in _names(word, flags)]
-    return "--text" in flags, "--er" in flags, names
-
-
-def _names(word: str, flags: list[str]) -> list[str]:
-    """The tables in a word: `--er` takes them with commas, like every option."""
-    return [name for name in word.split(",") if name] if "--er" in flags else [word]
+    named = [word for word in words if word not in flags]  # with commas or blanks between them
+    names = [name.strip() for word in named for name in word.split(",")]
+    return "--text" in flags, "--er" in flags, [name for name in names if name]
 
 
 def _said(found: Schema) -> str:

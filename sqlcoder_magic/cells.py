@@ -167,7 +167,7 @@ def _same(known: Any, database: Database) -> bool:
 def _free_alias(database: Database, taken: set[str]) -> str:
     """A short name made of the database's own, without anything secret in it."""
     engine = database.any_engine
-    name = str(engine.url.database or "") if engine is not None else database.alias
+    name = database.alias or (str(engine.url.database or "") if engine is not None else "")
     name = name or database.engine_name
     stem = re.sub(r"\W+", "_", re.split(r"[\\/]", name)[-1].split("?")[0].split(".")[0])
     stem = stem.strip("_") or database.engine_name

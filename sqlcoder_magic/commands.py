@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 from collections.abc import Callable
 from dataclasses import fields, replace
+from difflib import get_close_matches
 from typing import Any
 
 from sqlcoder_magic import browsing, cells, teaching
@@ -51,15 +52,20 @@ HELP = {
     "config": "config                     every setting with its value",
     "help": "help                       this page",
 }
+ASKS_FOR_HELP = frozenset({"--help", "-h"})
 _last: dict[str, str] = {}
 
 
 def run(line: str, shell: Any, settings: Settings) -> None:
     """Run one command line. Raises OptionError for an unknown command."""
     words = split_words(line)
-    command = words[0] if words else "help"
+    command = words[0] if words and words[0] not in ASKS_FOR_HELP else "help"
     if command not in _COMMANDS:
-        raise OptionError(f"There is no command {command!r}.", fix=_help_text())
+        near = get_close_matches(command, _COMMANDS, n=1)
+        fix = _help_text()
+        if near:
+            fix = f"Did you mean this one? `%sqlcoder help` lists all.\n%sqlcoder {HELP[near[0]]}"
+        raise OptionError(f"There is no command {command!r}.", fix=fix)
     rest = words[1:]
     if command in _TAKE_TEXT:  # as it was typed, quotes and all
         rest = [text] if (text := line.strip().removeprefix(command).strip()) else []
@@ -131,17 +137,23 @@ def load(words: list[str], shell: Any, settings: Settings) -> None:
     names = [word for word in words if word not in (*QUANTIZATIONS, *flags)]
     wanted = [word for word in words if word in QUANTIZATIONS]
     if len(names) > 1 or len(wanted) > 1 or any(name.startswith("-") for name in names):
+        odd = [name for name in names if name.startswith("-")] or names[1:] or wanted[1:]
         raise OptionError(
-            "load takes one model and one precision.", fix="%sqlcoder " + HELP["load"]
+            f"load takes one model and one precision; {odd[0]!r} is one word too many.",
+            fix="%sqlcoder " + HELP["load"],
         )
     watcher = watcher_for(shell)
-    model = open_model(
-        names[0] if names else settings.model or None,
-        quantization=wanted[0] if wanted else settings.quantization,
-        served_name=served,
-        keep_4bit_copy=settings.keep_4bit_copy or "--keep-4bit-copy" in words,
-        on_progress=watcher.progress,
-    )
+    try:
+        model = open_model(
+            names[0] if names else settings.model or None,
+            quantization=wanted[0] if wanted else settings.quantization,
+            served_name=served,
+            keep_4bit_copy=settings.keep_4bit_copy or "--keep-4bit-copy" in words,
+            on_progress=watcher.progress,
+        )
+    except NL2SQLError:
+        watcher.dismiss()
+        raise
     spec = model.spec
     text = (
         f"{spec.name} is loaded: {spec.quantization} on {spec.device} "
@@ -233,7 +245,8 @@ def answer(
     try:
         made = ask(asked, database, settings=settings, watcher=watcher, memory=memory)
     except Stopped:
-        raise  # what the model wrote so far stays on screen
+        watcher.stopped()
+        raise
     except NL2SQLError:
         watcher.dismiss()
         raise

@@ -247,11 +247,11 @@ def _from_text(text: str, namespace: Mapping[str, Any]) -> Database:
     if text == "sample":
         from sqlcoder_magic.sample import sample_path
 
-        return _from_url(f"sqlite:///{sample_path()}")
+        return replace(_from_url(f"sqlite:///{sample_path()}"), alias="sample")
     known = _jupysql("connections") or {}
     if text in known:
         return _from_object(known[text])
-    if "://" in text or re.search(r":.*@", text):  # also a mistyped one, which is not repeated
+    if "://" in text or re.search("(:|//).*@", text):  # also a mistyped one, which is not repeated
         return _from_url(text)
     if text.isidentifier() and text in namespace:
         return _from_object(namespace[text])
@@ -262,6 +262,12 @@ def _from_text(text: str, namespace: Mapping[str, Any]) -> Database:
         raise DatabaseConnectionError(
             f"{text!r} is a file, not a connection.",
             fix=f"For a SQLite file write sqlite:///{text}, for a DuckDB file duckdb:///{text}.",
+        )
+    if re.search(r"[\\/]|\.(db|sqlite3?|duckdb)$", text):
+        raise NoConnectionError(
+            f"There is no file {redact(text)[:200]}.",
+            fix=f"Check the path; relative ones begin at {Path.cwd()}. A database on a server is "
+            "written postgresql://user@host/database.",
         )
     names = ", ".join(sorted(redact(str(name)) for name in known)) or "none yet"
     raise NoConnectionError(
@@ -296,7 +302,11 @@ def _from_object(value: Any) -> Database:
             "An asynchronous engine cannot be used here.",
             fix="Make a plain one: create_engine(URL).",
         )
-    raise OptionError(f"The type {kind} is not a database connection.", fix=ACCEPTED)
+    asks = "Ask DataFrames with `%%nl2sql --frames NAME`; `-c` takes a database."
+    is_frame = type(value).__name__ in ("DataFrame", "LazyFrame")
+    raise OptionError(
+        f"The type {kind} is not a database connection.", fix=asks if is_frame else ACCEPTED
+    )
 
 
 def _from_jupysql(value: Any) -> Database:

@@ -49,12 +49,15 @@ class Watcher:
     def text(self, text: str) -> None:
         """All that the model has written so far."""
 
+    def stopped(self) -> None:
+        """The user stopped it: what the model has written stays, and nothing else."""
+
     def dismiss(self) -> None:
         """There will be no answer; an error says why."""
 
 
 class Clock:
-    """Seconds by step."""
+    """Seconds by step, of all the times that it was taken."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -65,7 +68,8 @@ class Clock:
         try:
             yield
         finally:
-            self.seconds[step] = time.monotonic() - began
+            spent = time.monotonic() - began
+            self.seconds[step] = self.seconds.get(step, 0.0) + spent
 
 
 @dataclass(frozen=True)

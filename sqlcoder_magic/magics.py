@@ -84,6 +84,9 @@ class NL2SQL(Magics, _Options):  # type: ignore[misc]
     def _nl2sql(self, line: str, cell: str | None) -> None:
         from sqlcoder_magic import commands
 
+        if line.split()[:1] and line.split()[0] in commands.ASKS_FOR_HELP:
+            commands.run("help", self.shell, self.settings())
+            return
         options, rest = parse_line(line)
         if cell is not None and rest:
             raise OptionError(

@@ -1,6 +1,6 @@
 """`ask`: a question in, an Answer out. The whole flow on one screen.
 
-    schema ─► memory ─► context ─► draft ─► plan ─► run
+    schema ─► memory ─► context ─► draft ─► plan ─► run (─► once more, if the database changed)
 
 Nothing is shown here and nothing is inserted: a `Watcher` hears what goes on. Model output is
 untrusted: it reaches the database only as a `CheckedSQL` through `run_sql`.
@@ -36,7 +36,7 @@ from sqlcoder_magic.schema import (
     with_guessed_joins,
 )
 from sqlcoder_magic.settings import Settings
-from sqlcoder_magic.types import Answer, CheckedSQL, Draft, Question
+from sqlcoder_magic.types import Answer, CheckedSQL, Draft, Question, Schema
 
 
 def ask(
@@ -64,9 +64,7 @@ def ask(
     database = open_database(connection)
     with clock("schema"):
         watcher.progress("reading the schema", None)
-        schema = read_schema(database, tables=settings.table_names, on_disk=settings.schema_cache)
-        if settings.guess_joins:
-            schema = with_guessed_joins(schema)
+        schema = _schema_of(database, settings)
     asking = Asking(asked, database, schema, settings, watcher, clock)
     answer: Answer | None = None
     notes: tuple[str, ...] = ()
@@ -76,7 +74,12 @@ def ask(
         answer = _from_model(asking, model)
     answer = replace(answer, notes=(*notes, *answer.notes), timings=clock.seconds)
     _forget_what_may_be_stale(answer.error, database)
-    return _carried_out(answer, asking)
+    return _after_a_change(_carried_out(answer, asking), asking, model)
+
+
+def _schema_of(database: Database, settings: Settings) -> Schema:
+    schema = read_schema(database, tables=settings.table_names, on_disk=settings.schema_cache)
+    return with_guessed_joins(schema) if settings.guess_joins else schema
 
 
 def _from_model(asking: Asking, model: Model | None) -> Answer:
@@ -126,6 +129,38 @@ def _carried_out(answer: Answer, asking: Asking) -> Answer:
     asking.watcher.progress("running the query", None)
     with asking.clock("query"):
         return _run(answer, checked, database, settings)
+
+
+def _after_a_change(failed: Answer, asking: Asking, model: Model | None) -> Answer:
+    """The answer as it is; but where the server refused SQL because the database has changed,
+    so that a name in it is gone by the schema as it is now, the answer to the question asked
+    once more over that schema. Where every name is still there, nothing precise could be said
+    to the model, and the server's own words alone did not help it."""
+    settings, watcher = asking.settings, asking.watcher
+    if type(failed.error) is not RunError or not settings.second_try:
+        return failed
+    try:
+        schema = _schema_of(asking.database, settings)
+        gone = _refusal(failed.sql, schema, settings)
+        if not gone:
+            return failed
+        watcher.progress("asking again: the database has changed", None)
+        asking = replace(asking, schema=schema)
+        again = _from_model(replace(asking, watcher=Watcher()), model)
+    except NL2SQLError:
+        return failed
+    note = f"Asked again, because the database had changed: {gone}"
+    again = replace(again, notes=(*again.notes, note), timings=asking.clock.seconds)
+    return _carried_out(again, asking)
+
+
+def _refusal(sql: str, schema: Schema, settings: Settings) -> str:
+    """Why the guard refuses it over this schema, a sentence; empty if it does not."""
+    try:
+        check_sql(sql, schema, allowed_functions=settings.function_names)
+    except SQLRejected as error:
+        return error.message.splitlines()[0]
+    return ""
 
 
 def _if_sure(answer: Answer, settings: Settings) -> Answer:
@@ -229,7 +264,7 @@ def _run(answer: Answer, checked: CheckedSQL, database: Database, settings: Sett
 def _forget_what_may_be_stale(error: NL2SQLError | None, database: Database) -> None:
     """A run that the server refused may have named what is gone by now, whatever it said, in
     whatever language; a check that refused a name may know an old schema, if it was believed
-    unseen. The schema is read anew before the next question."""
+    unseen. The schema is read anew before it is used again."""
     if type(error) is RunError:
         refresh_schema(database)
     elif isinstance(error, SQLRejected):

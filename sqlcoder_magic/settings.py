@@ -20,6 +20,7 @@ from sqlcoder_magic.errors import OptionError
 SEE_HELP = "`%sqlcoder help` lists the options; in a shell, --help does."
 QUANTIZATIONS = ("auto", "4bit", "8bit", "bf16", "fp16", "fp32")
 EFFORTS = ("fast", "normal", "best")
+_LISTS = frozenset({"frames", "tables", "allowed_functions"})  # values separated by commas
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,9 @@ class Settings:
     )
     quantization: str = _option(
         "auto",
-        "precision of the weights",
+        "precision of the weights: auto, 4bit, 8bit, bf16, fp16 or fp32",
         "--quantization",
+        metavar="PRECISION",
         choices=QUANTIZATIONS,
     )
     keep_4bit_copy: bool = _option(
@@ -128,6 +130,7 @@ class Settings:
         "seconds spent on a better answer than the first draft, where that is unsure: fast 0, "
         "normal 5, best 20",
         "--effort",
+        metavar="LEVEL",
         choices=EFFORTS,
     )
     schema_first: bool = _option(
@@ -406,6 +409,9 @@ def parse_line(line: str) -> tuple[dict[str, Any], str]:
         words.append(flag)
         if takes_value and not equals:
             value, rest = _next_word(rest)
+            while setting in _LISTS and value.endswith(",") and rest and not rest.startswith("-"):
+                more, rest = _next_word(rest)  # as people write lists: `a, b`
+                value += more
             if not value:
                 raise OptionError(f"{name} needs a value.", fix=SEE_HELP)
             words[-1] = f"{name}={value}" if name.startswith("--") else f"{name}{value}"

@@ -66,7 +66,8 @@ def test_aliases_hold_nothing_secret() -> None:
     secret = create_engine("postgresql+psycopg://u:s3cr3t@h/db")
     assert cells._free_alias(open_database(secret), taken) == "db_3"
     assert cells._free_alias(open_database(create_engine("sqlite://")), set()) == "sqlite"
-    assert cells._free_alias(open_database("sample"), set()).isidentifier()
+    assert cells._free_alias(open_database("sample"), set()) == "sample"  # as `connect` names it
+    assert cells._free_alias(open_database("sample"), {"sample"}) == "sample_2"
 
 
 CASES = [

@@ -117,11 +117,10 @@ def _tokens(draft: Draft) -> str:
 def rows_line(frame: Any) -> str:
     """How many rows there are, never looking complete where it is not."""
     count, columns = frame.shape
+    wide = f"{columns} column{'' if columns == 1 else 's'}"
     if frame.attrs.get("truncated"):
-        return f"The first {count:,} of more rows × {columns} columns: the limit was reached."
-    return (
-        f"{count:,} row{'' if count == 1 else 's'} × {columns} column{'' if columns == 1 else 's'}"
-    )
+        return f"The first {count:,} of more rows × {wide}: the limit was reached."
+    return f"{count:,} row{'' if count == 1 else 's'} × {wide}"
 
 
 def show_frame(frame: Any) -> tuple[str, str]:

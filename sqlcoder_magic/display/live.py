@@ -90,6 +90,11 @@ class NotebookWatcher(_Paced):
         """Replace what was shown by the final output."""
         self._put(plain, shown)
 
+    def stopped(self) -> None:
+        """Leave the text, without the step that goes on no more."""
+        if self._handle is not None:
+            self._put(visible(self._written), sql_html(self._written) if self._written else "")
+
     def dismiss(self) -> None:
         """Take away what was shown: an error that says all of it comes instead."""
         if self._handle is not None:
@@ -137,6 +142,10 @@ class TerminalWatcher(_Paced):
             self.out.write(visible(text[len(self.written) :]))
             self.out.flush()
             self.written = text
+
+    def stopped(self) -> None:
+        """Wipe the status line."""
+        self.clear()
 
     def dismiss(self) -> None:
         """Wipe the status line."""

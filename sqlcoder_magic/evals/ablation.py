@@ -24,7 +24,7 @@ STEPS = {
     "constraint": "+ constraint to the schema's names",
     "repair": "+ repair with the schema",
     "candidates": "+ candidates",
-    "second_try": "+ second try with the model",
+    "second_try": "+ second try with the model: all that is on by default",
     "values": "+ values that the question mentions",
     "all": "everything",
 }

@@ -16,6 +16,15 @@ from sqlcoder_magic.types import Schema, Table
 _COLUMNS = 4  # named for a table, at most
 _ALIKE = 0.75  # difflib's ratio, from which two words may be the same one misspelt
 _LISTED = 6  # tables named where nothing is near
+# What questions in German, Dutch, French, Spanish, Portuguese and Italian are built of: a question
+# with two of these is not English. (One may be of a name: Los Angeles, Le Mans.)
+_NOT_ENGLISH = frozenset(
+    "wie viele welche welcher welches wieviel und der das ein eine ist sind wurden für mit von "
+    "hoeveel welke het een zijn voor met hebben combien quel quelle quels quelles les des une est "
+    "sont dans par avec pour cuántos cuántas cuantos cuantas cuál cuáles qué los las una el en por "
+    "con para hay quantos quantas quais qual os uma são tem em com quanti quante quanto quali gli "
+    "il sono ci nel nella della per ogni che di de la le du et y e à au".split()
+)
 # A question that begins so wants something changed. "Update me on …" and "Drop-out rate" do not.
 _WRITES = re.compile(
     r"\s*(?:please\s+)?(?:delete|drop|insert|truncate|alter|remove|erase|create|update|set)\s+"
@@ -43,6 +52,11 @@ def doubts(schema: Schema, question: str) -> tuple[str, ...]:
         notes += (
             "No word of the question is in the schema: it may be about other data, or in a "
             "language that the model does not read. Read the SQL before you believe it.",
+        )
+    elif len(_NOT_ENGLISH & set(re.findall(r"[^\W\d_]+", question.lower()))) > 1:
+        notes += (
+            "The question seems not to be in English, the only language that the SQLCoders read "
+            "well. Read the SQL before you believe it.",
         )
     if _WRITES.match(question):
         notes += ("Questions only read: nothing in the database is changed.",)

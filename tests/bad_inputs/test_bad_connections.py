@@ -170,6 +170,7 @@ def test_03_the_users_own_connection_is_gone(postgres: tuple[str, Engine], told:
         ("oracle://me@h/d", ("oracledb", "%pip install oracledb")),
         ("postgresql+psycopg2://me@h/d", ("psycopg2", "%pip install psycopg2-binary")),
         ("jdbc:postgresql://h/d", ("not a SQLAlchemy URL", "postgresql://user:password@host")),
+        ("postgresql//me@h/d", ("not a SQLAlchemy URL", "postgresql://user:password@host")),
         ("postgresql://h:port/d", ("not a SQLAlchemy URL",)),
         ("postgresql://[::1/d", ("not a SQLAlchemy URL",)),
         ("sqlite://shop.db", ("Invalid SQLite URL", "sqlite:///relative")),
@@ -232,7 +233,8 @@ def test_11_no_file_is_created(scheme: str, tmp_path: Path, told: Told) -> None:
 
 def test_11_a_bare_path(file: Path, told: Told) -> None:
     assert f"sqlite:///{file}" in refused(file, told)
-    refused(file.with_name("nowhere.db"), told, NoConnectionError)
+    for gone in (file.with_name("nowhere.db"), "nowhere.duckdb", r"C:\data\shop.accdb"):
+        assert f"There is no file {gone}." in refused(gone, told, NoConnectionError)
 
 
 def test_11_a_directory(tmp_path: Path, told: Told) -> None:

@@ -115,6 +115,7 @@ def test_89_options(kernel: Kernel, line: str, says: str) -> None:
     ("line", "says"),
     [
         ("bogus", "There is no command 'bogus'."),
+        ("conect sample", "%sqlcoder connect WHERE [as ALIAS]"),
         ("connect", "connect takes one database."),
         ("connect sample as", "connect takes one database."),
         ("connect sqlite:////no/such.db", "no empty database was created"),
@@ -123,7 +124,9 @@ def test_89_options(kernel: Kernel, line: str, says: str) -> None:
         ("load /no/such", "There is no model directory"),
         ("load ~no_such_user/x", "it cannot be a path"),
         ("load a b", "load takes one model"),
-        ("load --bogus", "load takes one model"),
+        ("load sqlcoder-tiny 16bit", "'16bit' is one word too many"),
+        ("load 4bit 8bit", "'8bit' is one word too many"),
+        ("load --bogus", "'--bogus' is one word too many"),
     ],
 )
 def test_89_commands(kernel: Kernel, line: str, says: str) -> None:
@@ -251,3 +254,5 @@ def test_a_path_with_a_space_can_be_connected(kernel: Kernel) -> None:
 def test_no_progress_is_left_above_an_error(kernel: Kernel) -> None:
     failed = kernel.run("%%nl2sql --model nothing\nHow many?")
     assert "reading the schema" not in failed.shown()
+    failed = kernel.run("%sqlcoder load nothing")
+    assert failed.error and "nothing" not in failed.shown()

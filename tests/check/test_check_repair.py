@@ -240,6 +240,11 @@ LEFT: list[tuple[str, str]] = [
     ("SELECT name FROM Student", ""),  # LName or Fname
     ("SELECT colour FROM Pets", ""),
     ("SELECT x FROM Trains", ""),
+    ("SELECT clinic_cod FROM Visit, Clinic", ""),  # nearly a column of either
+    (
+        "SELECT T1.PetID FROM Clinic AS T1, Visit AS T2, Pets AS T3",
+        "`T1.PetID` can mean `Visit.PetID` or `Pets.PetID`.",
+    ),
     ("SELECT x.PetID FROM Creatures AS x", ""),  # three tables have all that is asked of it
     ("SELECT clinic_name FROM Student", ""),  # four keys away
     ("SELECT T9.q FROM Student AS T1", ""),

@@ -176,6 +176,14 @@ def test_help_names_every_option_and_command(kernel: Kernel) -> None:
     page = kernel.run("%sqlcoder help").stdout
     for word in ("--run", "--into", "--no-cell", "connect WHERE", "defog/sqlcoder-7b-2"):
         assert word in page
+    assert "auto, 4bit, 8bit, bf16, fp16 or fp32" in page
+
+
+@pytest.mark.parametrize(
+    "line", ["%sqlcoder", "%sqlcoder --help", "%nl2sql --help", "%nl2sql -h", "%%nl2sql --help\n?"]
+)
+def test_other_ways_to_ask_for_help(kernel: Kernel, line: str) -> None:
+    assert kernel.run(line).stdout == kernel.run("%sqlcoder help").stdout
 
 
 # ---------------------------------------------------------------- errors

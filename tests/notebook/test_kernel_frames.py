@@ -84,6 +84,8 @@ def test_another_frame_is_out_of_reach(kernel: Kernel) -> None:
         ("--frames number", "number is of type int, not a DataFrame."),
         ("--frames orders -c sample", "--frames asks DataFrames, --connection a database."),
         ("--frames ,", "--frames names no DataFrame."),
+        ("--frames orders, order", "There is no variable called 'order'."),
+        ("-c orders", "The type pandas.DataFrame is not a database connection."),
     ],
 )
 def test_a_name_that_is_no_frame(kernel: Kernel, options: str, said: str) -> None:

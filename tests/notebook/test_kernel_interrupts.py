@@ -42,10 +42,13 @@ def assert_stopped(reply: Reply, sentence: str) -> None:
 def test_while_loading_then_writing_then_done(kernel: Kernel) -> None:
     stopped = kernel.run("%sqlcoder load", until=shows("importing", "loading"))
     assert_stopped(stopped, "Stopped loading sqlcoder-tiny.")
+    assert "loading" not in stopped.shown()  # no bar is left that goes on no more
     assert "none loaded" in kernel.run("%sqlcoder status").stdout
 
     long = "%%nl2sql -o lost\nFor each salesperson, give the name and the total quantity sold."
-    assert_stopped(kernel.run(long, until=shows("SELECT")), "Stopped while the model was writing.")
+    stopped = kernel.run(long, until=shows("SELECT"))
+    assert_stopped(stopped, "Stopped while the model was writing.")
+    assert stopped.shown().startswith("SELECT") and "…" not in stopped.shown()
     assert kernel.value("'lost' in globals()") is False
 
     asked = kernel.run("%%nl2sql -o chicago\nHow many customers live in Chicago?")

@@ -28,6 +28,12 @@ def test_one_table_in_full(kernel: Kernel) -> None:
     assert "supply_price" not in shown.shown("text/html")
 
 
+@pytest.mark.parametrize("names", ["sales products", "sales,products", "sales, products"])
+def test_some_tables_in_full(kernel: Kernel, names: str) -> None:
+    shown = kernel.run(f"%sqlcoder schema {names}").shown()
+    assert "sale_id" in shown and "price REAL" in shown and "address" not in shown
+
+
 def test_plain_text(kernel: Kernel) -> None:
     shown = kernel.run("%sqlcoder schema sales --text")
     assert "PRIMARY KEY" in shown.stdout and not shown.shown()

@@ -58,6 +58,24 @@ def test_a_question_without_a_known_word_is_doubted(shop: Schema, question: str)
 @pytest.mark.parametrize(
     "question",
     [
+        "¿Cuántos clientes viven en Nueva York?",  # a client is a customer, so it shares a word
+        "Combien de clients à New York ?",
+        "Welche Region hat die meisten sales und products?",
+        "Quanti clienti e prodotti ci sono per region?",
+    ],
+)
+def test_another_language_is_doubted_though_it_shares_a_word(shop: Schema, question: str) -> None:
+    (doubt,) = doubts(shop, question)
+    assert doubt.startswith("The question seems not to be in English")
+
+
+def test_a_name_from_another_language_is_no_other_language(shop: Schema) -> None:
+    assert doubts(shop, "How many customers live in Los Angeles?") == ()
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
         "Delete all customers from Chicago.",
         "Please drop the sales table",
         "Set the price of all products to 0.",

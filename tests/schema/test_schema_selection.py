@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from pathlib import Path
 
 import pytest
 from schema_helpers import names, table
@@ -197,3 +198,17 @@ def test_different_words_keep_different_stems() -> None:
 
 def test_empty_words_say_nothing() -> None:
     assert question_words("How many of the ... are there, and which?") == {}
+
+
+def test_of_a_thousand_tables_those_that_are_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The recall that `benchmarks/schema_reading.py` prints, also for 10,000 tables."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
+    from warehouse import warehouse
+
+    schema, questions = warehouse(1_000)
+    found = 0
+    for known in questions:
+        chosen = select_tables(schema, known.question, max_tokens=4_000)
+        assert sum(map(estimated_tokens, chosen.tables)) <= 4_000
+        found += known.needed <= {table.full_name for table in chosen.tables}
+    assert len(questions) >= 100 and found / len(questions) >= 0.98
