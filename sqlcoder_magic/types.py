@@ -222,19 +222,20 @@ class Answer:
     run that was asked for gave no rows. `refused` is True where the model itself said that it
     does not know; `sql` is then empty.
     `timings` holds seconds by step: schema, load, first_token, generate, check, query.
-    `confidence` is between 0 and 1, or None where it was not estimated.
+    `confidence` is between 0 and 1, or None where it was not estimated. Shown at a prompt it leaves
+    out what fills pages: frame, draft and prompt.
     """
 
     question: Question
     sql: str
-    frame: pd.DataFrame | None
+    frame: pd.DataFrame | None = field(repr=False)
     checked: CheckedSQL | None
-    draft: Draft
+    draft: Draft = field(repr=False)
     notes: tuple[str, ...] = ()
     confidence: float | None = None
     refused: bool = False
     error: NL2SQLError | None = None
-    prompt: Prompt | None = None
+    prompt: Prompt | None = field(default=None, repr=False)
     timings: Mapping[str, float] = field(default_factory=dict)
     plan: Plan | None = None
 

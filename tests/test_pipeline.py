@@ -218,6 +218,14 @@ def test_the_row_limit_is_told(shop: Engine) -> None:
     assert len(answer.frame) == 2 and answer.frame.attrs["truncated"]
 
 
+def test_an_answer_is_shown_without_what_fills_pages(shop: Engine) -> None:
+    answer = ask("How many?", shop, FakeModel(["SELECT city FROM sales"]), run=True)
+    assert answer.frame is not None and answer.prompt is not None
+    shown = repr(answer)
+    assert "How many?" in shown and "SELECT city FROM sales" in shown
+    assert "CREATE TABLE" not in shown and "Draft(" not in shown and "Oslo" not in shown
+
+
 def test_only_the_named_tables_reach_the_prompt(shop: Engine) -> None:
     with shop.begin() as connection:
         connection.execute(text("CREATE TABLE secrets (a TEXT)"))
