@@ -209,7 +209,8 @@ def test_nothing_stale_is_used_after_an_unknown_column(
         connection.exec_driver_sql("CREATE TABLE t (b INT)")
     assert [c.name for c in read_schema(engine).tables[0].columns] == ["a"]
     model = FakeModel(["SELECT a FROM t", "SELECT b FROM t"])
-    first = ask("all of t?", engine, model, run=True, settings=Settings(timeout_s=60))
+    alone = Settings(timeout_s=60, second_try=False)  # or the question is asked again at once
+    first = ask("all of t?", engine, model, run=True, settings=alone)
     assert type(first.error) is RunError, first.error
     assert schema_age_s(engine) is None
     second = ask("all of t?", engine, model, run=True, settings=Settings(timeout_s=60))
