@@ -76,9 +76,9 @@ def schema_first(template: Template) -> Template:
     """
     slot, asked = "{table_metadata_string}", ("{user_question}", "{instructions}")
     text = template.text
-    end = text.index(slot) + len(slot)
-    first = min(text.index(name) for name in asked if name in text)
-    if end < first:
+    end = text.find(slot) + len(slot)
+    first = min((text.index(name) for name in asked if name in text), default=len(text))
+    if slot not in text or end <= first:
         return template
     paragraph = _paragraph(template, end - len(slot))
     start, target, gap = paragraph, _paragraph(template, first), "\n\n"

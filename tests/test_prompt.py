@@ -239,6 +239,11 @@ def test_every_prompt_can_put_the_schema_first(entry: Entry) -> None:
     assert schema_first(template) == template
 
 
+@pytest.mark.parametrize("text", ["", "{user_question}", "{table_metadata_string}", "SELECT"])
+def test_a_prompt_without_one_of_the_two_stays_as_it_is(text: str) -> None:
+    assert schema_first(Template("own", text)).text == text
+
+
 SLOTS = ("{table_metadata_string}", "{user_question}")
 
 

@@ -55,6 +55,19 @@ def plain(network: Any, ids: list[int], count: int = COUNT) -> list[int]:
     return [token for token, _ in greedy(network, ids, PrefixCache(), count, Lookup(0))]
 
 
+def widths_of_runs(network: Any, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The tokens that each run of the model from now on is given; a list that grows."""
+    runs: list[int] = []
+    real = network.forward
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        runs.append(kwargs["input_ids"].shape[1])
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(network, "forward", counted)
+    return runs
+
+
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("wrong", [0, 1, 2, 3, 5])
 def test_no_guess_changes_a_token(checkpoint: Make, architecture: str, wrong: int) -> None:
@@ -93,14 +106,7 @@ def test_right_guesses_spare_runs_of_the_model(
 ) -> None:
     network = network_of(checkpoint("llama"))
     answer = plain(network, IDS)
-    runs: list[int] = []
-    real = network.forward
-
-    def counted(*args: Any, **kwargs: Any) -> Any:
-        runs.append(kwargs["input_ids"].shape[1])
-        return real(*args, **kwargs)
-
-    monkeypatch.setattr(network, "forward", counted)
+    runs = widths_of_runs(network, monkeypatch)
     assert [t for t, _ in greedy(network, IDS, PrefixCache(), COUNT, Scripted(answer, 0))] == answer
     assert runs == [len(IDS), 5, 5, 5, 5, 3]  # a token behind the prompt, and 23 behind it
     runs.clear()
@@ -115,14 +121,7 @@ def test_a_close_call_is_run_alone(
 ) -> None:
     network = network_of(checkpoint("llama"))
     answer = plain(network, IDS)
-    runs: list[int] = []
-    real = network.forward
-
-    def counted(*args: Any, **kwargs: Any) -> Any:
-        runs.append(kwargs["input_ids"].shape[1])
-        return real(*args, **kwargs)
-
-    monkeypatch.setattr(network, "forward", counted)
+    runs = widths_of_runs(network, monkeypatch)
     for module in (decode, graph):
         monkeypatch.setattr(module, "close_call", lambda _: float("inf"))  # every one is
     prefix, lookup = PrefixCache(), Scripted(answer, wrong)
@@ -153,14 +152,7 @@ def test_a_model_learns_from_its_answers(checkpoint: Make, monkeypatch: pytest.M
     assert isinstance(model, LocalModel)
     text = "CREATE TABLE sales (id INT);\n-- Question: how many?\n"
     prompt = Prompt(text, (), 0, (PromptPart(text),))
-    runs: list[int] = []
-    real = model._network.forward
-
-    def counted(*args: Any, **kwargs: Any) -> Any:
-        runs.append(kwargs["input_ids"].shape[1])
-        return real(*args, **kwargs)
-
-    monkeypatch.setattr(model._network, "forward", counted)
+    runs = widths_of_runs(model._network, monkeypatch)
     first = model.generate(prompt, max_new_tokens=30, timeout_s=60)
     needed = len(runs)
     again = model.generate(prompt, max_new_tokens=30, timeout_s=60)
