@@ -47,9 +47,10 @@ def _prepare_options(add: Add) -> None:
     add(
         "--data",
         type=Path,
+        nargs="+",
         required=True,
         metavar="FILE",
-        help="text2sql_train.json(.xz), or Spider's",
+        help="text2sql_train.json(.xz) and others of its layout, or Spider's",
     )
     add("--databases", type=Path, metavar="DIR", help="where Spider's SQLite databases lie")
     add("--tables", type=Path, metavar="FILE", help="single_table_train.json(.xz), or WikiSQL's")
@@ -83,6 +84,12 @@ def _mix_options(add: Add) -> None:
     add("--generated", type=float, default=Mix.generated, metavar="SHARE", help="questions written")
     add("--refused", type=float, default=Mix.refused, metavar="SHARE", help="without an answer")
     add("--rare", type=float, default=Mix.rare, metavar="SHARE", help="databases of unusual words")
+    add("--joined", type=float, default=Mix.joined, metavar="SHARE", help="joined single tables")
+    add("--own-names", type=float, default=Mix.own_names, metavar="SHARE", help="without aliases")
+
+
+def _mix(options: Namespace) -> Mix:
+    return Mix(options.generated, options.refused, options.rare, options.joined, options.own_names)
 
 
 def _feed(options: Namespace) -> Feed:
@@ -94,7 +101,7 @@ def _feed(options: Namespace) -> Feed:
         options.tokens,
         options.limit,
         options.hold_out,
-        Mix(options.generated, options.refused, options.rare),
+        _mix(options),
     )
 
 
@@ -130,6 +137,8 @@ def _train_options(add: Add) -> None:
     add("--warmup", type=int, default=60, metavar="N", help="steps")
     add("--phase", type=int, choices=(0, 1, 2), default=0, help="only this phase; 0: both")
     add("--second-phase", type=float, default=0.4, metavar="SHARE", help="where it begins")
+    add("--decay", type=float, default=0.998, metavar="X", help="of the average of the weights")
+    add("--at-once", type=int, default=0, metavar="N", help="tokens in memory; 0: a step's")
     add("--embedding", choices=EMBEDDING, default="present", help="which of its rows move")
     add("--score-every", type=int, default=500, metavar="N", help="steps between held-out scores")
     add("--patience", type=int, default=0, metavar="N", help="end after N scores without a better")
@@ -149,6 +158,8 @@ def _train(options: Namespace) -> None:
         warmup=options.warmup,
         phase=options.phase,
         second_phase=options.second_phase,
+        decay=options.decay,
+        at_once=options.at_once,
         embedding=options.embedding,
         score_every=options.score_every,
         patience=options.patience,
@@ -215,7 +226,14 @@ def _prefer(options: Namespace) -> None:
 
 def _export_options(add: Add) -> None:
     _lesson_options(add)
-    add("--state", type=Path, metavar="FILE", help="what train wrote; without: --start again")
+    add(
+        "--state",
+        type=Path,
+        nargs="+",
+        default=(),
+        metavar="FILE",
+        help="what train wrote, of several the mean; without: --start again",
+    )
     add("--last", action="store_true", help="the last weights, not their average")
     add("--bits", nargs="+", default=["8"], metavar="N", help="3 to 8; NAME=N for some matrices")
     add("--out", type=Path, required=True, metavar="DIR", help="where the weights go")
@@ -224,19 +242,24 @@ def _export_options(add: Add) -> None:
 def _export(options: Namespace) -> None:
     from sqlcoder_magic.training.export import export, read_bits
     from sqlcoder_magic.training.moments import input_moments
-    from sqlcoder_magic.training.network import open_network, state_of
-    from sqlcoder_magic.training.train import read_state
+    from sqlcoder_magic.training.network import mean_of, open_network, state_of
 
-    bits, state = read_bits(options.bits), None
-    if options.state is not None:
-        saved = read_state(options.state)
-        if options.last and "network" not in saved:
-            raise OptionError(f"{options.state} holds an average alone.", fix="Leave --last out.")
-        state = saved["network" if options.last else "average"]
-    network = open_network(options.start, state)
+    bits = read_bits(options.bits)
+    states = [_weights(path, last=options.last) for path in options.state]
+    network = open_network(options.start, mean_of(states) if states else None)
     moments = input_moments(network, _lessons(options), half=options.bf16)
     for path in export(state_of(network), options.start, options.out, bits, moments):
         print(f"{path} {path.stat().st_size:,} bytes")
+
+
+def _weights(path: Path, *, last: bool) -> Any:
+    """The weights in a state: their average, or the last ones."""
+    from sqlcoder_magic.training.train import read_state
+
+    saved = read_state(path)
+    if last and "network" not in saved:
+        raise OptionError(f"{path} holds an average alone.", fix="Leave --last out.")
+    return saved["network" if last else "average"]
 
 
 def _lesson_options(add: Add) -> None:
@@ -255,9 +278,7 @@ def _lessons(options: Namespace) -> list[Batch]:
     """Batches of both phases; none without a corpus."""
     if options.corpus is None:
         return []
-    tokenizer = options.start / "tokenizer.json"
-    held = options.hold_out
-    feed = Feed(options.corpus, tokenizer, options.seed, options.tokens, options.limit, held)
+    feed = _feed(options)
     return [batch for phase in (1, 2) for batch in some_packs(feed, phase, options.batches)]
 
 
@@ -286,6 +307,7 @@ def _evaluate_options(add: Add) -> None:
     add("--suite", required=True, metavar="FILE", help="a suite of evals")
     add("--databases", metavar="DIR", help="where its SQLite databases lie")
     add("--limit", type=int, metavar="N", help="only so many questions")
+    add("--bf16", action="store_true", help="in bf16 on a CPU too, as the model is used")
     add("--out", type=Path, required=True, metavar="FILE", help="predictions, as JSON lines")
 
 
@@ -299,11 +321,11 @@ def _evaluate(options: Namespace) -> None:
 
     began, device = time.monotonic(), _device()
     network: Any = open_network(options.weights).eval()
-    network = network.to(device, torch.bfloat16 if device == "cuda" else torch.float32)
+    half = options.bf16 or device == "cuda"
+    network = network.to(device, torch.bfloat16 if half else torch.float32)
     suite = open_suite(options.suite, options.databases).first(options.limit)
     tokens = load_tokens(options.weights / "tokenizer.json")
-    budget = 60_000 if device == "cuda" else 4_000
-    write_predictions(predict(network, tokens, suite, device=device, budget=budget), options.out)
+    write_predictions(predict(network, tokens, suite, device=device), options.out)
     print(f"{len(suite.items)} questions, {time.monotonic() - began:.0f} s.")
 
 

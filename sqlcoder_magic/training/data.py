@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import lzma
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
@@ -82,7 +82,7 @@ def read_json(path: Path) -> Any:
 
 
 def prepare(
-    databases: Path,
+    databases: Sequence[Path],
     tables: Path | None,
     kept_out: Iterable[Path] = (),
     files: Path | None = None,
@@ -93,7 +93,11 @@ def prepare(
     """
     measured = {_plain(entry["question"]) for path in kept_out for entry in _entries(path)}
     try:
-        sources = list(_database_sources(*_databases(databases, files), measured))
+        sources = [
+            source
+            for path in databases
+            for source in _database_sources(*_databases(path, files), measured)
+        ]
         if tables is not None:
             sources += filter(None, (_table_source(entry) for entry in _tables(tables)))
     except (KeyError, TypeError) as error:

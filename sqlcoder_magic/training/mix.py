@@ -19,9 +19,10 @@ from sqlcoder_magic.training import augment, rename
 from sqlcoder_magic.training.augment import Pool
 from sqlcoder_magic.training.data import Asked, Corpus, Source
 from sqlcoder_magic.training.generate import generate
-from sqlcoder_magic.training.query import REFUSAL, Names, Query, alias_style, render
+from sqlcoder_magic.training.joined import joined
+from sqlcoder_magic.training.query import OWN_NAMES, REFUSAL, Names, Query, alias_style, render
 from sqlcoder_magic.training.words import TABLE_NAMES
-from sqlcoder_magic.types import Column, Schema
+from sqlcoder_magic.types import Column, Schema, Table
 
 ROWS = 11  # questions of a lesson
 _LEVEL_WEIGHTS = (
@@ -64,11 +65,16 @@ class Mix:
     `refused` of them have no answer: run A had 0.036 and refused 3.0 % of what can be answered
     (docs/training-log.md), so 0.02 is about the most that, in proportion, leaves that below 2 %.
     `rare` of the databases have nouns replaced by unusual words, in schema and question alike.
+    `joined` of the lessons are about databases made of single tables (`training.joined`); most of
+    their questions are written for them, whatever `generated` says. `own_names` of the queries
+    call tables by their own names, not by an alias, where that is clear.
     """
 
     generated: float = 0.28
     refused: float = 0.02
     rare: float = 0.3
+    joined: float = 0.0
+    own_names: float = OWN_NAMES
 
 
 _REFUSED = 0.036  # of the questions, if refusals are made at the rates written below
@@ -109,7 +115,9 @@ class Mixer:
     def lesson(self, rng: Random, phase: int) -> Lesson:
         """The next lesson of a phase (1 or 2)."""
         while True:
-            if not self.many or (self.single and rng.random() < _SINGLE_SHARE[phase - 1]):
+            if self.single and rng.random() < self.mix.joined:
+                lesson = self._joined(rng)
+            elif not self.many or (self.single and rng.random() < _SINGLE_SHARE[phase - 1]):
                 lesson = self._tables(rng)
             else:
                 source = rng.choices(self.many, self.weights)[0]
@@ -210,7 +218,7 @@ class Mixer:
         answered = [
             (
                 rename.replace_nouns(question, nouns),
-                render(query, names, dialect, alias_style(rng)),
+                render(query, names, dialect, alias_style(rng, self.mix.own_names)),
             )
             for question, query in rows
         ]
@@ -224,6 +232,7 @@ class Mixer:
         refused: Sequence[str],
         generated: int,
         rng: Random,
+        joins: float = 0.65,
     ) -> Lesson:
         """Questions written for the final names, then what is shown of it, and in which order."""
         rows = [*answered, *((question, REFUSAL) for question in refused)]
@@ -233,7 +242,9 @@ class Mixer:
         seen = augment.shown(schema, {}, rng)
         keys = any(table.foreign_keys for table in seen.tables)
         for _ in range(generated):
-            written = generate(schema, rng, joins=0.65 if keys else 0.0)
+            written = generate(
+                schema, rng, joins=joins if keys else 0.0, own_names=self.mix.own_names
+            )
             if written is not None:
                 rows.append(written)
         rng.shuffle(rows)
@@ -246,7 +257,8 @@ class Mixer:
         tables, answered = [], list[Row]()
         names = rng.sample(TABLE_NAMES, 3)
         for source in rng.sample(self.single, min(len(self.single), rng.choice((1, 1, 2, 3)))):
-            schema, rows = self._single_table(source, names.pop(), dialect, rng)
+            keyed = rng.random() < 0.5
+            schema, rows = self._single_table(source, names.pop(), dialect, rng, keyed=keyed)
             tables += list(schema.tables)
             answered += rows
         rng.shuffle(answered)
@@ -257,8 +269,22 @@ class Mixer:
         generated = sum(rng.random() < self.mix.generated for _ in range(ROWS))
         return self._finished(schema, schema, answered[:ROWS], refused, generated, rng)
 
+    def _joined(self, rng: Random) -> Lesson:
+        """Two to five single tables as one database; one question in four is a table's own."""
+        dialect = rng.choice(("sqlite", "sqlite", "sqlite", "postgres"))
+        count = min(len(self.single), rng.choice((2, 3, 3, 4, 5)))
+        names = rng.sample(TABLE_NAMES, 2 * count)
+        tables, answered = list[Table](), list[Row]()
+        for source in rng.sample(self.single, count):
+            schema, rows = self._single_table(source, names.pop(), dialect, rng, keyed=False)
+            tables += schema.tables
+            answered += rows
+        answered = rng.sample(answered, min(len(answered), ROWS // 4))
+        schema = Schema(dialect, joined(tables, names, rng))
+        return self._finished(schema, schema, answered, [], ROWS - len(answered), rng, 0.85)
+
     def _single_table(
-        self, source: Source, name: str, dialect: str, rng: Random
+        self, source: Source, name: str, dialect: str, rng: Random, *, keyed: bool
     ) -> tuple[Schema, list[Row]]:
         rows = [self._worded(asked, source.schema, rng) for asked in source.asked]
         schema = augment.values_shown(source.schema, [query for _, query in rows], rng)
@@ -266,7 +292,7 @@ class Mixer:
         if rng.random() < 0.2:
             schema = _with_usual(schema, rng)
         schema = replace(schema, dialect=dialect)
-        if rng.random() < 0.5:
+        if keyed:
             schema = _with_id(schema)
         used = frozenset(chain.from_iterable(query.columns for _, query in rows))
         names = rename.rename(schema, used, self.pool.columns, rng)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlcoder_magic.errors import ModelNotFoundError
+from sqlcoder_magic.errors import ModelNotFoundError, OptionError
 from sqlcoder_magic.models.packed import is_packed, read_packed
 from sqlcoder_magic.training.pack import NO_LOSS, Batch, attention
 
@@ -53,6 +53,21 @@ def load_state(network: Any, state: State) -> None:
 def state_of(network: Any) -> State:
     """The weights, without the tied head."""
     return {name: w for name, w in network.state_dict().items() if name != TIED}
+
+
+def mean_of(states: Sequence[State]) -> State:
+    """The mean of some runs' weights; worth it only for runs from the same start.
+
+    Raises OptionError if they are not of the same model.
+    """
+    if any(state.keys() != states[0].keys() for state in states):
+        raise OptionError(
+            "One of these states is of another model.", fix="Name runs from the same start."
+        )
+    return {
+        name: sum((state[name].float() for state in states[1:]), weight.float()) / len(states)
+        for name, weight in states[0].items()
+    }
 
 
 def loss_of(network: Any, batch: Batch, device: str, *, half: bool = False) -> torch.Tensor:

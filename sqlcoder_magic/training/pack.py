@@ -141,6 +141,27 @@ def collate(group: Sequence[Pack], multiple: int = 64) -> Batch:
     )
 
 
+def parts(batch: Batch, most: int, multiple: int = 64) -> list[Batch]:
+    """The batch's packs in batches of at most `most` padded tokens each, at least one a batch.
+
+    So a step can be longer than what memory holds at once. Each part is as long as its longest
+    pack needs; `most` of 0: the batch as it is.
+    """
+    if not most:
+        return [batch]
+    found, first = [], 0
+    lengths = (batch.segments != PADDING).sum(axis=1)
+    while first < len(lengths):
+        last = first + 1
+        while last < len(lengths) and (last + 1 - first) * lengths[first : last + 1].max() <= most:
+            last += 1
+        width = -(-int(lengths[first:last].max()) // multiple) * multiple
+        rows = (batch.ids, batch.labels, batch.segments, batch.positions)
+        found.append(Batch(*(array[first:last, :width] for array in rows)))
+        first = last
+    return found
+
+
 def attention(segments: torch.Tensor) -> torch.Tensor:
     """Who sees whom [packs, 1, length, length]: what came before, of the schema and its own."""
     import torch

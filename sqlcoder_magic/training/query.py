@@ -20,6 +20,7 @@ from sqlglot.optimizer.scope import Scope, traverse_scope
 from sqlcoder_magic.prompt import quote_name
 from sqlcoder_magic.types import Schema, Table
 
+OWN_NAMES = 0.8  # share of queries that call tables by their own names
 REFUSAL = "I do not know"
 _MARK = re.compile(r"( AS )?('?)\bzq(\d+)q\b\2")
 _COMPARED = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.In, exp.Between)
@@ -83,13 +84,16 @@ class Names:
         return self.columns.get((table, name), name)
 
 
-def alias_style(rng: Random) -> str:
-    """How the next query names its tables: mostly by their own names.
+def alias_style(rng: Random, own: float = OWN_NAMES) -> str:
+    """How the next query names its tables: in the share `own` of them by their own names.
 
     A small model writes SELECT before FROM: `Pets.PetType` leads it to the columns of Pets,
-    where `T2.` would need the joins planned ahead.
+    where `T2.` would need the joins planned ahead. Four of five others are numbered, as
+    published queries are.
     """
-    return rng.choices(("none", "initials", "numbered"), (16, 2, 2))[0]
+    if rng.random() < own:
+        return "none"
+    return "numbered" if rng.random() < 0.8 else "initials"
 
 
 def render(query: Query, names: Names, dialect: str, style: str = "numbered") -> str:
@@ -158,6 +162,9 @@ def read_query(sql: str, schema: Schema) -> Query | None:
             node.set("this", f"zq{number}q")
         else:
             node.replace(exp.Identifier(this=f"zq{number}q", quoted=False))
+    for join in tree.find_all(exp.Join):  # one way to write it: no INNER
+        if join.kind == "INNER":
+            join.set("kind", None)
     for ordered in tree.find_all(exp.Ordered):
         if not ordered.args.get("desc"):  # one way to write it: neither ASC nor NULLS FIRST
             ordered.set("desc", None)
@@ -242,9 +249,13 @@ class _Reader:
 
     def _source(self, node: exp.Column, scope: Scope | None) -> object:
         """What the column's qualifier stands for; None for no qualifier or an unknown one."""
-        while scope is not None and node.table not in scope.sources:
+        wanted = node.table.lower()
+        while wanted and scope is not None:
+            for name, source in scope.sources.items():
+                if name.lower() == wanted:
+                    return source
             scope = scope.parent
-        return scope.sources[node.table] if scope is not None else None
+        return None
 
     def _owner(self, node: exp.Column, scope: Scope | None) -> tuple[Table, str | None, int] | None:
         """(table, the alias it goes by here, the number of the scope); None if not a table's."""
@@ -276,6 +287,8 @@ class _Reader:
             return table, alias, self.home[id(source)]
         if not isinstance(source, Scope):
             return None
+        while source.set_operation_scopes:  # its columns are called as the first part's are
+            source = source.set_operation_scopes[0]
         select = source.expression.find(exp.Select)
         for inner in select.selects if select is not None else ():
             if isinstance(inner, exp.Column) and inner.name.lower() == node.name.lower():

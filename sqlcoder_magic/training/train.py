@@ -30,7 +30,7 @@ from sqlcoder_magic.training.network import (
     state_of,
     weights_of,
 )
-from sqlcoder_magic.training.pack import Batch
+from sqlcoder_magic.training.pack import NO_LOSS, Batch, parts
 from sqlcoder_magic.training.record import Point
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ class Recipe:
     weight_decay: float = 0.05
     clip: float = 1.0
     embedding: str = "present"  # one of EMBEDDING
+    at_once: int = 0  # padded tokens that go through together; 0: a whole step's
     score_every: int = 500  # steps between scores on the databases held out, if any are
     patience: int = 0  # end after so many scores without a better one; 0: never
     save_every: int = 0  # steps between writings of the state; 0: at the end
@@ -193,7 +194,7 @@ class _Run:
         began, before = time.monotonic(), self.progress.seconds
         first, recipe = self.progress.step, self.recipe
         while self.progress.share(recipe) < until and not self._stale():
-            self._step(self._batch(report).to(self.device))
+            self._step(self._batch(report))
             self.progress.seconds = before + time.monotonic() - began
             self._points[-1]["seconds"] = round(self.progress.seconds, 2)
             if self._due(recipe.score_every):
@@ -240,18 +241,32 @@ class _Run:
         rate = self.recipe.rate(progress.step, progress.share(self.recipe))
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        loss = loss_of(self.network, batch, self.device, half=self.half)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss = self._backward(batch)
         held = self.recipe.embedding == "present"
-        with absent_rows_held(self.network, batch) if held else nullcontext():
+        with absent_rows_held(self.network, batch.to(self.device)) if held else nullcontext():
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
             self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.average.update(self.network, progress.step)
         progress.step += 1
-        self._losses.append(loss.detach())
+        self._losses.append(loss)
         where = {"step": progress.step, "seen": progress.seen, "tokens": progress.tokens}
         self._points.append({**where, "rate": rate, "phase": progress.phase})
+
+    def _backward(self, batch: Batch) -> torch.Tensor:
+        """The mean loss of the batch's answers' tokens; its gradient is added to the weights'."""
+        answers = [
+            (part, int((part.labels[:, 1:] != NO_LOSS).sum()))
+            for part in parts(batch, self.recipe.at_once)
+        ]
+        total = sum(count for _, count in answers)
+        losses = []
+        for part, count in answers:
+            loss = loss_of(self.network, part.to(self.device), self.device, half=self.half)
+            share = loss * (count / total)
+            share.backward()  # type: ignore[no-untyped-call]
+            losses.append(share.detach())
+        return sum(losses[1:], losses[0])
 
     def _score(self, report: Report) -> float:
         """The average's loss on the databases held out; kept if it is the best. Infinite: none."""

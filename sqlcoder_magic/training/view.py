@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from random import Random
 
 from sqlcoder_magic.prompt import quote_name
-from sqlcoder_magic.training.query import alias_style, initials, words_of
+from sqlcoder_magic.training.query import OWN_NAMES, alias_style, initials, words_of
 from sqlcoder_magic.training.words import plural, singular
 from sqlcoder_magic.types import Column, Schema, Table
 
@@ -145,7 +145,9 @@ def edges(schema: Schema) -> list[Edge]:
     return found + [(c, d, a, b) for a, b, c, d in found]
 
 
-def walk(schema: Schema, tables: int, rng: Random, start: str = "") -> Path | None:
+def walk(
+    schema: Schema, tables: int, rng: Random, start: str = "", own_names: float = OWN_NAMES
+) -> Path | None:
     """A path of so many different tables; None if the walk got stuck."""
     joins = edges(schema)
     if not joins:
@@ -159,18 +161,22 @@ def walk(schema: Schema, tables: int, rng: Random, start: str = "") -> Path | No
         _, column, other, other_column = rng.choice(onward)
         steps.append(Step(len(names) - 1, column, len(names), other_column))
         names.append(other)
-    return path_of(schema, names, steps, rng)
+    return path_of(schema, names, steps, rng, own_names)
 
 
 def path_of(
-    schema: Schema, names: Sequence[str], steps: Sequence[Step], rng: Random
+    schema: Schema,
+    names: Sequence[str],
+    steps: Sequence[Step],
+    rng: Random,
+    own_names: float = OWN_NAMES,
 ) -> Path | None:
     """The path over these tables, aliased in some style."""
     tables = {table.name: table for table in schema.tables}
     if not set(names) <= set(tables):
         return None
     views = tuple(view_of(tables[name], schema.dialect) for name in names)
-    style = alias_style(rng)
+    style = alias_style(rng, own_names)
     if style == "numbered":
         aliases = [f"T{place + 1}" for place in range(len(names))]
     elif style == "none":

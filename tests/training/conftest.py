@@ -68,7 +68,7 @@ def tables_file(tmp_path: Path) -> Path:
 @pytest.fixture
 def corpus(training_file: Path, tables_file: Path) -> Corpus:
     """Both files, prepared."""
-    return prepare(training_file, tables_file)
+    return prepare([training_file], tables_file)
 
 
 @pytest.fixture

@@ -47,8 +47,10 @@ def test_half_of_the_questions_or_more_were_collected(
 ) -> None:
     made = []
 
-    def counted(schema: Schema, rng: Random, *, joins: float) -> tuple[str, str] | None:
-        made.append(generate(schema, rng, joins=joins))
+    def counted(
+        schema: Schema, rng: Random, *, joins: float, own_names: float
+    ) -> tuple[str, str] | None:
+        made.append(generate(schema, rng, joins=joins, own_names=own_names))
         return made[-1]
 
     monkeypatch.setattr(mix, "generate", counted)

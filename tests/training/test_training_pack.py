@@ -21,6 +21,7 @@ from sqlcoder_magic.training.pack import (
     load_tokens,
     pack,
     packs,
+    parts,
 )
 from sqlcoder_magic.training.query import REFUSAL
 from sqlcoder_magic.types import Question
@@ -85,3 +86,29 @@ def test_batches_keep_to_their_budget(corpus: Corpus) -> None:
     made = groups(ready, 6_000, Random(0))
     assert all(len(group) * max(len(one.ids) for one in group) <= 6_000 for group in made)
     assert 30 < sum(map(len, made)) <= 40
+
+
+def test_parts_hold_every_pack_once_and_keep_to_their_size(corpus: Corpus) -> None:
+    tokens = load_tokens(WEIGHTS / "tokenizer.json")
+    stream = packs(Mixer(corpus), tokens, 900, Random(5), 1)
+    whole = collate(sorted((next(stream) for _ in range(9)), key=lambda one: len(one.ids)))
+    (same,) = parts(whole, 0)
+    assert same is whole
+    found = parts(whole, 1_200)
+    assert len(found) > 2
+    assert sum(len(part.ids) for part in found) == len(whole.ids)
+    for part in found:
+        assert len(part.ids) == 1 or (part.segments >= 0).sum() <= 1_200
+    # Padding aside, the rows are the batch's, in its order.
+    for name, filler in (("ids", 0), ("labels", NO_LOSS), ("positions", 0)):
+        rows = [row for part in found for row in getattr(part, name)]
+        for row, full in zip(rows, getattr(whole, name), strict=True):
+            assert row.tolist() == full[: len(row)].tolist()
+            assert set(full[len(row) :].tolist()) <= {filler}
+
+
+def test_a_pack_longer_than_the_size_is_a_part_by_itself(corpus: Corpus) -> None:
+    tokens = load_tokens(WEIGHTS / "tokenizer.json")
+    stream = packs(Mixer(corpus), tokens, 900, Random(5), 1)
+    whole = collate([next(stream) for _ in range(3)])
+    assert [len(part.ids) for part in parts(whole, 10)] == [1, 1, 1]

@@ -61,7 +61,7 @@ def in_sqlite(sql: str) -> str:
 def test_spiders_training_file_gives_the_corpus_of_its_questions(
     spider: Path, corpus: Corpus
 ) -> None:
-    (found,), (wanted,) = prepare(spider, None).sources, corpus.many()
+    (found,), (wanted,) = prepare([spider], None).sources, corpus.many()
     assert found.asked == wanted.asked
     author, book, loan = found.schema.tables
     assert (author.primary_key, loan.primary_key) == (("Author_ID",), ("Loan_ID",))
@@ -105,7 +105,7 @@ def wiki(tmp_path: Path) -> Path:
 
 
 def test_wikisqls_training_file_gives_single_tables(wiki: Path, training_file: Path) -> None:
-    (source,) = prepare(training_file, wiki).single()
+    (source,) = prepare([training_file], wiki).single()
     assert [column.name for column in source.schema.tables[0].columns] == ["Player", "Team (home)"]
     assert source.schema.tables[0].columns[0].samples == ("Ada", "Ben")
     assert [render(asked.query, Names(), "sqlite") for asked in source.asked] == [
@@ -143,4 +143,4 @@ def test_another_layout_is_a_sentence(spider: Path, wiki: Path) -> None:
         wikisql(wiki)
     (spider.parent / "tables.json").unlink()
     with pytest.raises(OptionError, match=r"no tables\.json beside"):
-        prepare(spider, None)
+        prepare([spider], None)

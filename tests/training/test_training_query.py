@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 from training_library import LIBRARY, QUESTIONS, database
 
-from sqlcoder_magic.training.query import Names, read_query, render
+from sqlcoder_magic.training.query import Names, alias_style, read_query, render
 
 ALL = pytest.mark.parametrize("sql", [sql for _, sql in QUESTIONS])
 ODD = Names(
@@ -68,3 +70,37 @@ def test_no_alias_where_the_tables_names_are_enough() -> None:
 )
 def test_what_does_not_resolve_is_not_used(sql: str) -> None:
     assert read_query(sql, LIBRARY) is None
+
+
+def test_a_column_of_a_union_belongs_to_its_first_part() -> None:
+    sql = (
+        "SELECT COUNT(*) FROM (SELECT Name, Age FROM Author UNION "
+        "SELECT Title, Year FROM Book) AS x WHERE Age < 60"
+    )
+    query = read_query(sql, LIBRARY)
+    assert query is not None
+    assert ("Author", "Age") in query.columns
+
+
+def test_a_qualifier_in_another_case_follows_its_table() -> None:
+    query = read_query("SELECT book.Title FROM Book WHERE BOOK.Year > 2000", LIBRARY)
+    assert query is not None
+    names = Names(tables={"Book": "Volume"})
+    assert render(query, names, "sqlite", "none") == (
+        "SELECT Volume.Title FROM Volume WHERE Volume.Year > 2000"
+    )
+
+
+def test_an_inner_join_is_written_as_a_join() -> None:
+    sql = "SELECT T2.Title FROM Author AS T1 INNER JOIN Book AS T2 ON T1.Author_ID = T2.Author_ID"
+    query = read_query(sql, LIBRARY)
+    assert query is not None
+    assert render(query, Names(), "sqlite") == sql.replace("INNER ", "")
+
+
+@pytest.mark.parametrize(("own", "least", "most"), [(0.0, 0, 0), (0.8, 0.7, 0.9), (1.0, 1, 1)])
+def test_own_names_come_in_their_share(own: float, least: float, most: float) -> None:
+    rng = Random(4)
+    styles = [alias_style(rng, own) for _ in range(500)]
+    assert least <= styles.count("none") / 500 <= most
+    assert set(styles) == {"none"} or styles.count("numbered") > styles.count("initials") > 0

@@ -15,7 +15,7 @@ from sqlcoder_magic.training.__main__ import main
 from sqlcoder_magic.training.data import Corpus, load, prepare, save
 from sqlcoder_magic.training.export import export
 from sqlcoder_magic.training.feed import Feed
-from sqlcoder_magic.training.network import open_network, state_of
+from sqlcoder_magic.training.network import mean_of, open_network, state_of
 from sqlcoder_magic.training.train import Recipe, train
 
 # A random network learns most from pushing down the tokens that no answer holds: all rows move.
@@ -31,7 +31,7 @@ def test_a_corpus_is_kept_whole(corpus: Corpus, tmp_path: Path) -> None:
 def test_measured_questions_stay_out(training_file: Path, tmp_path: Path) -> None:
     measured = tmp_path / "measured.json"
     measured.write_text(json.dumps([{"question": "how many authors are from FRANCE"}]), "utf-8")
-    asked = prepare(training_file, None, [measured]).sources[0].asked
+    asked = prepare([training_file], None, [measured]).sources[0].asked
     assert len(asked) == len(QUESTIONS) - 1
     assert not any("France?" in one.wordings[0] for one in asked)
 
@@ -64,6 +64,31 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(
     for name, weight in whole["average"].items():
         assert torch.equal(weight, parts["average"][name])
     assert whole["progress"]["seen"] == parts["progress"]["seen"]
+
+
+def test_a_step_in_parts_is_the_step(feed: Feed, tiny_model: Path, tmp_path: Path) -> None:
+    def run(name: str, at_once: int) -> dict[str, torch.Tensor]:
+        recipe = Recipe(steps=3, peak=1e-3, warmup=1, at_once=at_once)
+        train(recipe, feed, tiny_model, tmp_path / name, report=lambda _: None)
+        state = torch.load(tmp_path / name, weights_only=True)
+        assert len(state["progress"]["curve"]) == 3
+        weights: dict[str, torch.Tensor] = state["average"]
+        return weights
+
+    whole, parts = run("whole.pt", 0), run("parts.pt", 400)
+    before = state_of(open_network(tiny_model))
+    for name, weight in whole.items():
+        torch.testing.assert_close(parts[name], weight, atol=2e-4, rtol=0)
+    assert any(not torch.equal(weight, before[name]) for name, weight in whole.items())
+
+
+def test_the_mean_of_two_runs_lies_between_them(tiny_model: Path) -> None:
+    one = state_of(open_network(tiny_model))
+    other = {name: weight + 1 for name, weight in one.items()}
+    for name, weight in mean_of([one, other]).items():
+        torch.testing.assert_close(weight, one[name] + 0.5)
+    with pytest.raises(OptionError, match="another model"):
+        mean_of([one, {"model.norm.weight": one["model.norm.weight"]}])
 
 
 def test_a_schedule_has_one_length(feed: Feed, tiny_model: Path, tmp_path: Path) -> None:
@@ -102,7 +127,7 @@ def test_the_commands_lead_from_files_to_predictions(
         f"train {here} --state {state} --steps 2",
         f"train {here} --from {state} --state {tmp_path / 't.pt'} --steps 1 --phase 2 --bf16",
         f"plot {state.with_suffix('.jsonl')} --out {tmp_path / 'loss.svg'}",
-        f"export --state {state} --start {tiny_model} --out {out}",
+        f"export --state {state} {tmp_path / 't.pt'} --start {tiny_model} --out {out}",
         f"evaluate --weights {out} --suite {training_file} --limit 2 --databases {tmp_path} "
         f"--out {tmp_path / 'p.jsonl'}",
     ):
