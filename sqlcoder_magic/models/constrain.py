@@ -20,7 +20,6 @@ implicit names of output columns; VALUES that stand alone; functions that it doe
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 import re
@@ -29,9 +28,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.util import find_spec
-from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from sqlcoder_magic.errors import GenerationError, OptionError
 from sqlcoder_magic.models.names import RESERVED, Catalog
@@ -46,7 +44,8 @@ _FUNCTIONS = (
     "AGGREGATE JOINED QUANTILE RANKING NEIGHBOUR TILES NILADIC UNARY ROUNDING BINARY TERNARY "
     "VARIADIC NOW"
 ).split()
-_ASKED = 8  # tokens that are asked about one by one, before the grammar strikes out its own
+_REFUSED = 12  # tokens that are asked about one by one, before many are struck out at once
+_LIKE_SPACE = "),;"  # behind a lexeme that the reader refuses before a space
 _ELSE = ("TYPE", "FIELD")
 _OPERANDS = (  # words of rules that begin an operand
     "all any between case cast count current date exists extract false interval not null "
@@ -77,7 +76,9 @@ def grammar() -> str:
     lines = "\n".join(f"{word}: /{word.lower()}/i" for word in _keywords())
     # Not the flag `i`: it would take the long s of Unicode for an S.
     text = re.sub(r"/([^/\n]*)/i", _either_case, _source() + lines)
-    return text.replace("{reserved}", f"({'|'.join(sorted(RESERVED))})")
+    text = text.replace("{reserved}", f"({'|'.join(sorted(RESERVED))})")
+    # Else a mask leaves out letters that begin a word which alone can come.
+    return '%llguidance {"no_forcing": true}\n' + text
 
 
 def _source() -> str:
@@ -140,8 +141,9 @@ class Grammar:
 
     def letters(self, text: str) -> list[int]:
         """A token for each letter, up to the first that has none."""
-        known = takewhile(self._letters.__contains__, text)
-        return [self._letters[letter] for letter in known]
+        found = [*map(self._letters.get, text)]
+        known = found.index(None) if None in found else len(found)
+        return cast("list[int]", found[:known])
 
     def beginning(self, text: str) -> Any:
         """The tokens that begin with `text`, an array of their numbers."""
@@ -196,9 +198,7 @@ class Guide:
         """True if `token` may come next."""
         if token in self._grammar.ends:
             return bool(self._matcher.is_accepting()) and self._reader.may_end()
-        if not self._matcher.validate_tokens([token]):
-            return False
-        return self._after(self._grammar.text(token)) is not None
+        return self._after(self._grammar.text(token), [token]) is not None
 
     def accept(self, token: int) -> None:
         """`token` was chosen."""
@@ -207,9 +207,9 @@ class Guide:
             text = self._grammar.text(token)
             after = self._asked.get(text)
             if after is None:
-                self._reader.feed(text)
-            else:
-                self._reader = after.copy()
+                after = self._reader.copy()
+                after.feed(text)
+            self._reader = after
         self._asked, self._barred = {}, set()
 
     def best(self, scores: torch.Tensor) -> int | None:
@@ -220,23 +220,25 @@ class Guide:
     def ranked(self, scores: torch.Tensor, count: int) -> list[int]:
         """Up to `count` allowed tokens, the highest score first; none in a dead end.
 
-        Letters that are refused are refused with whatever follows them: all tokens that begin
-        so are struck out at once, which takes a dozen questions where one by one takes thousands.
+        A model that errs means something near, so its next choices are asked about one by one.
+        Where a dozen of them are refused, letters that are refused are refused with whatever
+        follows them: all tokens that begin so are struck out at once.
         """
         left = _array(scores).copy()
         found: list[int] = []
-        for asked in itertools.count():
-            if asked == _ASKED:
-                left[~self._legal(len(left))] = -math.inf
+        refused = 0
+        while len(found) < count:
             token = int(left.argmax())
             if left[token] == -math.inf:
                 break
             left[token] = -math.inf
             if self.allows(token):
                 found.append(token)
-                if len(found) == count:
-                    break
-            elif token not in self._grammar.ends:
+                continue
+            refused += 1
+            if refused == _REFUSED:
+                left[~self._legal(len(left))] = -math.inf
+            if refused >= _REFUSED and token not in self._grammar.ends:
                 left[self._grammar.beginning(self._refused(self._grammar.text(token)))] = -math.inf
         return found
 
@@ -260,39 +262,54 @@ class Guide:
 
     def _refused(self, text: str) -> str:
         """The fewest first letters of `text` that cannot come next."""
-        fits = self._fitting(text)
+        letters = self._grammar.letters(text)
+        fits = int(self._matcher.validate_tokens(letters))
         for end in range(1, min(fits, len(text)) + 1):
-            if self._after(text[:end]) is None:
+            if self._after(text[:end], letters[:end]) is None:
                 return text[:end]
         return text[: fits + 1]
 
-    def _after(self, text: str) -> Reader | None:
-        """The reader after `text`; None if it cannot come next."""
+    def _after(self, text: str, tokens: list[int]) -> Reader | None:
+        """The reader after `text`, which these tokens spell; None if it cannot come next."""
         if text not in self._asked:
-            self._asked[text] = self._judged(text)
+            self._asked[text] = self._judged(text, tokens)
         return self._asked[text]
 
-    def _judged(self, text: str) -> Reader | None:
+    def _judged(self, text: str, tokens: list[int]) -> Reader | None:
         after = self._reader.copy()
         if not after.feed(text):
             return None
         in_string = self._reader.is_in_string() and "'" not in text
         if in_string or after.is_outside():
-            return after
+            return after if self._matcher.validate_tokens(tokens) == len(tokens) else None
+        lost: str | None = None  # what makes a lexeme that the reader refuses
         for rest in after.goes_on():
-            if self._fitting(text + rest) == len(text + rest) and after.copy().feed(rest):
+            if rest[:-1] == lost and rest[-1] in _LIKE_SPACE:
+                continue
+            fits = self._fits(text, tokens, rest)
+            if fits is None:
+                return None
+            if fits and after.copy().feed(rest):
                 return after
+            if fits and rest[-1] == " ":
+                lost = rest[:-1]
         return None
 
-    def _fitting(self, text: str) -> int:
-        """How many of these letters the grammar takes next."""
-        for end in range(1, len(text) + 1):
-            if text[:end] in self._barred:
-                return end - 1
-        fits = int(self._matcher.validate_tokens(self._grammar.letters(text)))
-        if fits < len(text):
-            self._barred.add(text[: fits + 1])
-        return fits
+    def _fits(self, text: str, tokens: list[int], rest: str) -> bool | None:
+        """Whether the grammar takes `text` and then `rest`; None if not even `text`."""
+        whole = text + rest
+        if self._barred:
+            for end in range(len(text) + 1, len(whole) + 1):
+                if whole[:end] in self._barred:
+                    return False
+        wanted = [*tokens, *self._grammar.letters(rest)]
+        taken = int(self._matcher.validate_tokens(wanted))
+        if taken < len(tokens):
+            return None
+        taken += len(text) - len(tokens)  # in letters
+        if taken < len(whole):
+            self._barred.add(whole[: taken + 1])
+        return taken == len(whole)
 
 
 def _array(scores: torch.Tensor) -> Any:

@@ -167,13 +167,13 @@ def guided(
     text, end = list(ids), len(ids) + max_new_tokens
     try:
         while len(text) < end:
-            scores = _forward(network, [text[held:]], cache)[0, -1]
+            scores = _forward(network, [text[held:]], cache)[0, -1].float()
             held = len(text)
             token = guide.best(scores)
             if token is None:
                 break
             text.append(token)
-            yield token, float(scores[token].float() - scores.float().logsumexp(0))
+            yield token, float(scores[token] - scores.logsumexp(0))
             guide.accept(token)
             for forced in guide.forced()[: end - len(text)]:
                 guide.accept(forced)

@@ -32,6 +32,8 @@ _LEXEME = re.compile(
 )
 _FOLLOWS = (" ", "(", ")", ",")  # what may stand behind a word, one of them
 _SIGNS = (")", ", ", ";", "(", "1", "'", ".", "*", "=", "::", ":")
+# What mostly stands behind a complete operand: it is tried before all else that could.
+_LINKS = (" from ", " and ", " as ", " on ", " where ", " order ", " over ", " by ", " then ")
 _REMEMBERED = 100
 _TRIED = 4  # of the names that a word could become
 
@@ -109,26 +111,39 @@ class Reader(Scope):
         tail = self._tail
         if tail[:1] == "'" or tail[:1].isdigit():
             closing = "'" if self.is_in_string() else ""
+            yield from ("1",) if tail[-1] == "." else ()
             yield from (closing + rest for rest in self._starts())
         elif tail:
             yield from (word[len(tail) :] for word in self._begun(tail))
         elif self._spaced or self._before[0] in (".", "(", "", ",", ":"):
-            yield from self._begun("")
-            yield from _SIGNS
+            yield from self._begins()
         else:
             yield from self._starts()
 
     def _starts(self) -> Iterator[str]:
         """What could follow a lexeme that is complete."""
         yield from _SIGNS[:3]
+        yield from _LINKS
         other = self.copy()
         if other.feed(" "):
-            yield from (" " + word for word in other._begun(""))
+            yield from (" " + word for word in other._begins())
         yield from _SIGNS
-        yield from (" " + sign for sign in _SIGNS)
+
+    def _begins(self) -> Iterator[str]:
+        """What could stand behind a space; of what is tried, names and signs before words."""
+        yield from self._names_from("")
+        yield from (link[1:] for link in _LINKS)
+        yield from _SIGNS
+        yield from self._words_from("")
 
     def _begun(self, part: str) -> Iterator[str]:
         """Words and names that begin with `part`, with what could follow them."""
+        if part.lower() in RESERVED:  # mostly the whole word, and never a name
+            yield from (part + more for more in _FOLLOWS)
+        yield from self._names_from(part)
+        yield from self._words_from(part)
+
+    def _names_from(self, part: str) -> Iterator[str]:
         role = self._role()
         if role == "free":
             yield from (name + more for name in self._fresh(part) for more in (" ", ")", ","))
@@ -139,13 +154,17 @@ class Reader(Scope):
                 further = self._catalog.after(self._path).begin(part)
                 qualifiers = further if self._path else self._qualifiers(part)
                 yield from (name + "." for name in islice(qualifiers, _TRIED))
-        if part[:1] != '"' and not self._path:
-            for word in self._words.begin(part):
-                if role in ("free", "table") and word.lower() not in RESERVED:
-                    continue
-                yield from (word + more for more in (_FOLLOWS if len(part) else _FOLLOWS[:2]))
-                if word.lower() in TYPED:
-                    yield word + " '"
+
+    def _words_from(self, part: str) -> Iterator[str]:
+        if part[:1] == '"' or self._path:
+            return
+        role = self._role()
+        for word in self._words.begin(part):
+            if role in ("free", "table") and word.lower() not in RESERVED:
+                continue
+            yield from (word + more for more in (_FOLLOWS if len(part) else _FOLLOWS[:2]))
+            if word.lower() in TYPED:
+                yield word + " '"
 
     def _fresh(self, part: str) -> Iterator[str]:
         """New names that begin with `part`."""

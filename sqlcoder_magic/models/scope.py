@@ -103,16 +103,18 @@ class Scope:
     def _columns_of(self, path: tuple[str, ...]) -> Names | None:
         """The columns after a qualifier; None if nothing is called so and nothing can be."""
         alias, asked = path[-1], _NOBODY
-        undeclared = False
+        undeclared, new = False, True
         for frame in self._queries():
             if alias in frame.sources:
                 return frame.sources[alias]
             if frame.phase == "select":
-                undeclared = True
+                undeclared, new = True, new and alias not in frame.asked
                 asked |= frame.asked.get(alias, _NOBODY)
         if not undeclared:
             return None
         known = self._catalog.tables.get(path) if len(path) > 1 else self._named(alias)
+        if known is None and new and len(alias) > ALIAS_CHARACTERS:
+            return None
         return known or self._undeclared(asked)
 
     def _named(self, table: str) -> Names | None:

@@ -289,3 +289,36 @@ def test_names_of_thousands_of_tables_are_told_apart(grammar: Grammar) -> None:
     numbers = random.Random(3).sample(range(2500), 2)
     wrong = f"SELECT x.id FROM t_{numbers[0]} AS x WHERE x.value_{numbers[1]} = 1"
     assert "▲" in refused(grammar, schema, wrong)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_struck_out_at_once_is_what_asking_one_by_one_refuses(
+    grammar: Grammar, seed: int
+) -> None:
+    """At every place of a query, with 60 likely tokens, most of them of the schema and of SQL."""
+    import torch
+
+    rng = random.Random(seed)
+    names = (name for one in SHOP.tables for name in (one.name, *(c.name for c in one.columns)))
+    words = [*map(str, names), *LIKED.split(), *"t1 T2 . , ( ) ; = 'x 12 p. s. products.".split()]
+    near = {t for word in words for t in grammar.tokens.tokenize_str(word)}
+    near |= {t for word in words for t in grammar.tokens.tokenize_str(" " + word)}
+    done: list[int] = []
+    hard = 0
+    for token in grammar.tokens.tokenize_str(
+        "SELECT p.name, SUM(s.quantity) AS sold FROM products AS p JOIN sales AS s "
+        "ON p.product_id = s.product_id WHERE p.price > 3 GROUP BY p.name"
+    ):
+        likely = [*rng.sample(sorted(near), 50), *rng.sample(range(3, 49_000), 10)]
+        scores = torch.full((49_152,), -torch.inf)
+        scores[likely] = torch.rand(60, generator=torch.Generator().manual_seed(len(done)))
+        guides = [Guide(grammar, constraint(SHOP)) for _ in range(2)]
+        for guide in guides:
+            for one in done:
+                guide.accept(one)
+        by_score = sorted(set(likely), key=lambda one: -float(scores[one]))
+        allowed = [one for one in by_score if guides[0].allows(one)]
+        assert guides[1].ranked(scores, 2) == allowed[:2]
+        hard += not allowed or by_score.index(allowed[0]) > 12
+        done.append(token)
+    assert hard > 3  # places where more than a dozen are refused before one is taken
