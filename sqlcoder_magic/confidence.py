@@ -25,6 +25,9 @@ from sqlcoder_magic.types import Answer
 WEIGHTS = Path(__file__).parent / "confidence.json"
 _LEAST = -8.0  # log-probabilities below say no more than this one
 _HESITATES = 0.6  # probability of a token below which it is named as a reason
+# An answer to a question that is doubted itself is at most so sure. None of the 7,461 known
+# questions is (docs/accuracy.md), so no right answer to such a question was ever measured.
+_DOUBTED = 0.1
 # From which share on an answer is called so; measured shares reach from about 40 to 95 %.
 _WORDS = ((0.85, "Sure"), (0.7, "Fairly sure"), (0.5, "Not sure"), (0.0, "Unsure"))
 
@@ -63,14 +66,18 @@ def estimate(evidence: Evidence, weights: Mapping[str, float]) -> float:
     return 1 / (1 + math.exp(-total))
 
 
-def sentence(share: float, evidence: Evidence) -> str:
+def sentence(share: float, evidence: Evidence, *, doubted: bool = False) -> str:
     """`Fairly sure (72 %): one name was mended, at one word it hesitated (41 %).`"""
     words = next(words for least, words in _WORDS if share >= least)
-    return f"{words} ({share:.0%}): {', '.join(_reasons(evidence))}."
+    reasons = ["the question itself is doubted"] if doubted else _reasons(evidence)
+    return f"{words} ({share:.0%}): {', '.join(reasons)}."
 
 
-def judged(answer: Answer, best: Candidate) -> Answer:
-    """The answer with its confidence and a note that says why, where both are known."""
+def judged(answer: Answer, best: Candidate, *, doubted: bool = False) -> Answer:
+    """The answer with its confidence and a note that says why, where both are known.
+
+    `doubted`: a note says that the question may not be about this schema, or not in English.
+    """
     draft = best.draft
     # Agreement counts as it was measured: of rows, not of spellings.
     agreement = None if best.result is None else draft.agreement
@@ -79,7 +86,10 @@ def judged(answer: Answer, best: Candidate) -> Answer:
         return answer
     evidence = Evidence(draft.logprob, draft.least_logprob, best.repairs, agreement)
     share = estimate(evidence, weights)
-    return replace(answer, confidence=share, notes=(sentence(share, evidence), *answer.notes))
+    if doubted:
+        share = min(share, _DOUBTED)
+    note = sentence(share, evidence, doubted=doubted)
+    return replace(answer, confidence=share, notes=(note, *answer.notes))
 
 
 def _reasons(evidence: Evidence) -> list[str]:

@@ -31,6 +31,7 @@ from sqlcoder_magic.schema import (
     doubts,
     guess_notes,
     nearest_note,
+    only_reads_note,
     read_schema,
     refresh_schema,
     with_guessed_joins,
@@ -106,9 +107,10 @@ def _from_model(asking: Asking, model: Model | None) -> Answer:
         notes += (nearest_note(asking.schema, asked.text),)
         return Answer(asked, "", None, None, draft, notes, refused=True, prompt=prompt)
     best = best_of(asking, model, prompt, chosen, draft)
-    notes += () if asked.history else doubts(asking.schema, asked.text)
+    doubted = () if asked.history else doubts(asking.schema, asked.text)
+    notes += () if asked.history else (*doubted, *only_reads_note(asked.text))
     made = Answer(asked, best.sql, None, best.checked, best.draft, (*notes, *best.notes))
-    return judged(replace(made, error=best.error, prompt=prompt), best)
+    return judged(replace(made, error=best.error, prompt=prompt), best, doubted=bool(doubted))
 
 
 def _carried_out(answer: Answer, asking: Asking) -> Answer:

@@ -60,6 +60,17 @@ def test_an_answer_carries_it(shop: Engine) -> None:
     assert likely.to_dict()["confidence"] == likely.confidence
 
 
+@pytest.mark.parametrize("question", ["Wie viele Kunden gibt es?", "What is the weather?"])
+def test_a_doubted_question_is_answered_unsurely(shop: Engine, question: str) -> None:
+    draft = Draft(COUNT, "sqlcoder-tiny", 1, 5, 0.0, 0.0, math.log(0.99), least_logprob=-0.1)
+    settings = Settings(run=True, min_confidence=0.5)
+    answer = ask(question, shop, FakeModel([draft]), settings=settings)
+    assert answer.confidence is not None and answer.confidence <= 0.1
+    assert answer.notes[0].startswith("Unsure (")
+    assert answer.notes[0].endswith("the question itself is doubted.")
+    assert isinstance(answer.error, UnsureError) and answer.sql == COUNT
+
+
 def test_a_repair_costs_confidence(shop: Engine) -> None:
     plain = asked(shop, 0.9, "SELECT COUNT(city) FROM sales")
     mended = asked(shop, 0.9, "SELECT COUNT(citty) FROM sales")

@@ -7,7 +7,7 @@ declared; `selection` cuts it to a question; `values` looks up what the question
 """
 
 from sqlcoder_magic.schema.guessing import guess_notes, with_guessed_joins
-from sqlcoder_magic.schema.nearest import doubts, nearest_note
+from sqlcoder_magic.schema.nearest import doubts, nearest_note, only_reads_note
 from sqlcoder_magic.schema.reading import (
     choose_tables,
     doubt_schema,
@@ -27,6 +27,7 @@ __all__ = [
     "guess_notes",
     "lookups",
     "nearest_note",
+    "only_reads_note",
     "read_schema",
     "refresh_schema",
     "schema_age_s",

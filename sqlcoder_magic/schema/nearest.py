@@ -58,9 +58,14 @@ def doubts(schema: Schema, question: str) -> tuple[str, ...]:
             "The question seems not to be in English, the only language that the SQLCoders read "
             "well. Read the SQL before you believe it.",
         )
-    if _WRITES.match(question):
-        notes += ("Questions only read: nothing in the database is changed.",)
     return notes
+
+
+def only_reads_note(question: str) -> tuple[str, ...]:
+    """A sentence for a question that wants something changed."""
+    if _WRITES.match(question):
+        return ("Questions only read: nothing in the database is changed.",)
+    return ()
 
 
 def shares_a_word(schema: Schema, question: str) -> bool:

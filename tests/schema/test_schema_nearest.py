@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sqlcoder_magic.sample import QUESTIONS, path_of
-from sqlcoder_magic.schema import doubts, nearest_note, read_schema
+from sqlcoder_magic.schema import doubts, nearest_note, only_reads_note, read_schema
 from sqlcoder_magic.types import Column, Schema, Table
 
 PATHS = {question.db: path_of(question) for question in QUESTIONS}
@@ -83,11 +83,14 @@ def test_a_name_from_another_language_is_no_other_language(shop: Schema) -> None
     ],
 )
 def test_a_wish_to_write_is_told_that_nothing_is_written(shop: Schema, question: str) -> None:
-    assert doubts(shop, question) == ("Questions only read: nothing in the database is changed.",)
+    assert only_reads_note(question) == (
+        "Questions only read: nothing in the database is changed.",
+    )
+    assert doubts(shop, question) == ()
 
 
 @pytest.mark.parametrize(
     "question", ["Update me on the sales", "Set-price of products", "What was the drop in sales?"]
 )
 def test_words_that_only_look_like_a_write(shop: Schema, question: str) -> None:
-    assert doubts(shop, question) == ()
+    assert only_reads_note(question) == doubts(shop, question) == ()
