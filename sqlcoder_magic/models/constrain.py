@@ -276,37 +276,34 @@ class Guide:
         return self._asked[text]
 
     def _judged(self, text: str, tokens: list[int]) -> Reader | None:
+        if self._matcher.validate_tokens(tokens) < len(tokens):
+            return None  # the reader reads nothing but what the grammar takes
         after = self._reader.copy()
         if not after.feed(text):
             return None
         in_string = self._reader.is_in_string() and "'" not in text
         if in_string or after.is_outside():
-            return after if self._matcher.validate_tokens(tokens) == len(tokens) else None
+            return after
         lost: str | None = None  # what makes a lexeme that the reader refuses
         for rest in after.goes_on():
             if rest[:-1] == lost and rest[-1] in _LIKE_SPACE:
                 continue
             fits = self._fits(text, tokens, rest)
-            if fits is None:
-                return None
             if fits and after.copy().feed(rest):
                 return after
             if fits and rest[-1] == " ":
                 lost = rest[:-1]
         return None
 
-    def _fits(self, text: str, tokens: list[int], rest: str) -> bool | None:
-        """Whether the grammar takes `text` and then `rest`; None if not even `text`."""
+    def _fits(self, text: str, tokens: list[int], rest: str) -> bool:
+        """Whether the grammar takes `text`, which it does, and then `rest`."""
         whole = text + rest
         if self._barred:
             for end in range(len(text) + 1, len(whole) + 1):
                 if whole[:end] in self._barred:
                     return False
         wanted = [*tokens, *self._grammar.letters(rest)]
-        taken = int(self._matcher.validate_tokens(wanted))
-        if taken < len(tokens):
-            return None
-        taken += len(text) - len(tokens)  # in letters
+        taken = int(self._matcher.validate_tokens(wanted)) + len(text) - len(tokens)  # in letters
         if taken < len(whole):
             self._barred.add(whole[: taken + 1])
         return taken == len(whole)

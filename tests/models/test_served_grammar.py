@@ -13,11 +13,13 @@ import random
 import re
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
 from test_constrain import END, SHOP, constraint, table
 
+from sqlcoder_magic.models import served_grammar
 from sqlcoder_magic.models.catalog import WEIGHTS
 from sqlcoder_magic.models.constrain import Grammar, Guide
 from sqlcoder_magic.models.names import RESERVED
@@ -323,3 +325,17 @@ def test_llama_cpp_and_xgrammar_can_read_it() -> None:
         assert set(re.findall(r"[a-z0-9-]{2,}", re.sub(r"\{.*?\}", "", outside))) <= set(names)
         assert set(re.findall(r"\\(.)", body)) <= set('x"\\nt')
         assert all(int(most) <= 200 for most in re.findall(r",(\d+)\}", outside))
+
+
+def test_ways_that_begin_with_the_same_rule_are_written_as_one() -> None:
+    """llama.cpp follows every open way: ten that begin with a value, in ten, in ten, stop it."""
+    text = (Path(served_grammar.__file__).parent / "sql.lark").read_text("utf-8")
+    rules = dict(re.findall(r"^([a-z]+): (.*(?:\n[ \t]+.*)*)", text, re.M))
+    assert {"query", "expr", "pred", "tail", "primary", "over"} <= rules.keys()
+    for name, body in rules.items():
+        plain = re.sub(r'"[^"]*"', "QUOTED", body)
+        while "(" in plain:  # alternatives in groups stand behind what they share
+            plain = re.sub(r"\([^()]*\)", "GROUP", plain)
+        first = [way.split()[0].rstrip("?*+") for way in plain.split("|")]
+        shared = [word for word in first if word.islower()]
+        assert len(set(shared)) == len(shared), name
