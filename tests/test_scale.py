@@ -25,7 +25,7 @@ FLAGS = {
     "--no-enable-prefix-caching",
 }
 OURS = {"--name", "--values", "--constrain", "--effort", "--random", "--tokens", "--rounds"}
-OURS |= {"--model-id"}  # of TGI's launcher
+OURS |= {"--model-id", "--alias"}  # of TGI's launcher and of llama-server
 
 
 def blocks(language: str) -> list[str]:
