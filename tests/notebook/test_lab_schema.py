@@ -83,7 +83,8 @@ def test_the_tree_is_searched_and_followed(fresh: NotebookPage, tmp_path: Path) 
     assert "5 of 5 tables" in output.inner_text()
     search.click()
     fresh.page.keyboard.type("supply price")  # no key of it is a shortcut of the page
-    output.get_by_text("1 of 5 tables").wait_for()
+    output.get_by_text("1 of 5 tables").wait_for()  # from the first letters on
+    output.get_by_text("supply_price").first.wait_for()
     assert "supply_price" in output.inner_text() and "sales" not in output.inner_text()
     output.get_by_text("product_id → products (product_id)").click()
     output.get_by_text("units in stock now").wait_for()
