@@ -25,8 +25,8 @@ from sqlcoder_magic.types import Answer
 WEIGHTS = Path(__file__).parent / "confidence.json"
 _LEAST = -8.0  # log-probabilities below say no more than this one
 _HESITATES = 0.6  # probability of a token below which it is named as a reason
-# An answer to a question that is doubted itself is at most so sure. None of the 7,461 known
-# questions is (docs/accuracy.md), so no right answer to such a question was ever measured.
+# An answer to a question that is doubted itself is at most so sure. A judgement and no fit: none of
+# the questions that the weights were fitted to is doubted (docs/accuracy.md).
 _DOUBTED = 0.1
 # From which share on an answer is called so; measured shares reach from about 40 to 95 %.
 _WORDS = ((0.85, "Sure"), (0.7, "Fairly sure"), (0.5, "Not sure"), (0.0, "Unsure"))

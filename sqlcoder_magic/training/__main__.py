@@ -88,10 +88,6 @@ def _mix_options(add: Add) -> None:
     add("--own-names", type=float, default=Mix.own_names, metavar="SHARE", help="without aliases")
 
 
-def _mix(options: Namespace) -> Mix:
-    return Mix(options.generated, options.refused, options.rare, options.joined, options.own_names)
-
-
 def _feed(options: Namespace) -> Feed:
     tokenizer = options.start / "tokenizer.json"
     return Feed(
@@ -101,7 +97,7 @@ def _feed(options: Namespace) -> Feed:
         options.tokens,
         options.limit,
         options.hold_out,
-        _mix(options),
+        Mix(options.generated, options.refused, options.rare, options.joined, options.own_names),
     )
 
 

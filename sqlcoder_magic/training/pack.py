@@ -150,12 +150,12 @@ def parts(batch: Batch, most: int, multiple: int = 64) -> list[Batch]:
     if not most:
         return [batch]
     found, first = [], 0
-    lengths = (batch.segments != PADDING).sum(axis=1)
-    while first < len(lengths):
+    widths = -(-(batch.segments != PADDING).sum(axis=1) // multiple) * multiple
+    while first < len(widths):
         last = first + 1
-        while last < len(lengths) and (last + 1 - first) * lengths[first : last + 1].max() <= most:
+        while last < len(widths) and (last + 1 - first) * widths[first : last + 1].max() <= most:
             last += 1
-        width = -(-int(lengths[first:last].max()) // multiple) * multiple
+        width = int(widths[first:last].max())
         rows = (batch.ids, batch.labels, batch.segments, batch.positions)
         found.append(Batch(*(array[first:last, :width] for array in rows)))
         first = last

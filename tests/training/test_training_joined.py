@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from random import Random
 
 from hypothesis import HealthCheck, given, settings
@@ -52,12 +53,11 @@ def test_every_table_is_reached_and_every_key_is_there(seed: int, count: int) ->
 @given(st.integers(0, 10_000))
 def test_their_lessons_sql_runs_on_a_database_of_the_schema(corpus: Corpus, seed: int) -> None:
     lesson = Mixer(corpus, Mix(joined=1.0)).lesson(Random(seed), 1)
-    database = sqlite3.connect(":memory:")
     bare = Schema("sqlite", lesson.schema.tables)
-    database.executescript(schema_text(bare, TINY.style))
-    for _, sql in lesson.rows:
-        database.execute(translate(sql, write="sqlite")[0]).fetchall()
-    database.close()
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.executescript(schema_text(bare, TINY.style))
+        for _, sql in lesson.rows:
+            database.execute(translate(sql, write="sqlite")[0]).fetchall()
 
 
 def test_most_of_the_questions_written_for_them_join(corpus: Corpus) -> None:
