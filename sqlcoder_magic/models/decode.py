@@ -3,18 +3,18 @@
 The cache of the last prompt is kept, so that a prompt with the same beginning (the schema comes
 first in the bundled model's) encodes only what is new. Greedy gives the tokens of
 `generate(do_sample=False)`, beams those of transformers' beam search, which the tests hold them to.
-With a `Guide` only tokens that it allows are chosen. Not covered: a step captured as a CUDA graph
-(`graph`).
+With a `Guide` only tokens that it allows are chosen. The greedy loop is `write`, whatever runs the
+model: a cache that grows (here), or one of fixed size with steps captured as CUDA graphs (`graph`).
 """
 
 from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import torch
@@ -63,14 +63,11 @@ class PrefixCache:
 
         cache, held = self.cache, self.ids
         self.cache, self.ids = None, []
-        common = 0
-        for mine, wanted in zip(held, ids[:-1], strict=False):  # one token must remain to be run
-            if mine != wanted:
-                break
-            common += 1
+        common = alike(held, ids[:-1])  # one token must remain to be run
         if cache is None or not common:
             return DynamicCache(), 0
-        _crop(cache, len(held) - common)
+        if common < len(held):
+            cache.crop(common - len(held))
         return cache, common
 
     def keep(self, ids: list[int], cache: Any) -> None:
@@ -83,6 +80,18 @@ class PrefixCache:
         self.ids, self.cache = [], None
 
 
+def alike(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many tokens two texts have in common at their beginning."""
+    least, most = 0, min(len(one), len(other))
+    while least < most:  # slices compare many times as fast as a loop over tokens
+        middle = (least + most + 1) // 2
+        if one[least:middle] == other[least:middle]:
+            least = middle
+        else:
+            most = middle - 1
+    return least
+
+
 def _cache_bytes(cache: Any) -> int:
     return sum(
         tensor.numel() * tensor.element_size()
@@ -91,47 +100,131 @@ def _cache_bytes(cache: Any) -> int:
     )
 
 
+class Place(NamedTuple):
+    """What the model says of the token behind a text: the likeliest, its log-probability, how far
+    its score is above the next, and the scores [vocabulary] of all, good until the next run.
+    """
+
+    token: int
+    logprob: float
+    ahead: float
+    scores: torch.Tensor
+
+
+class Runs(Protocol):
+    """How the model is run over a text that grows. What it holds of the last one is used again."""
+
+    def behind(self, text: list[int], guesses: list[int]) -> Iterable[Place]:
+        """The place behind `text`, then those behind the guesses at what follows it, or some."""
+
+    def keep(self, text: list[int]) -> None:
+        """Hold nothing but tokens of `text` for the next question."""
+
+
+class _Eager:
+    """Runs with a cache that grows."""
+
+    def __init__(self, network: Any, prefix: PrefixCache) -> None:
+        self._network = network
+        self._prefix = prefix
+
+    def behind(self, text: list[int], guesses: list[int]) -> Iterable[Place]:
+        cache, held = self._prefix.take(text)
+        scores = _forward(self._network, [text[held:] + guesses], cache, len(guesses) + 1)[0]
+        self._prefix.ids, self._prefix.cache = [*text, *guesses], cache
+        return map(_place, scores.float())
+
+    def keep(self, text: list[int]) -> None:
+        if self._prefix.cache is not None:
+            cache, held = self._prefix.take([*text, -1])
+            self._prefix.keep(text[:held], cache)
+
+
+def _place(scores: torch.Tensor) -> Place:
+    highest, tokens = scores.topk(2)
+    ahead = float(highest[0] - highest[1])
+    return Place(int(tokens[0]), float(highest[0] - scores.logsumexp(0)), ahead, scores)
+
+
 def greedy(
-    network: Any, ids: list[int], prefix: PrefixCache, max_new_tokens: int, lookup: Lookup
+    network: Any,
+    ids: list[int],
+    prefix: PrefixCache,
+    max_new_tokens: int,
+    lookup: Lookup,
+    guide: Guide | None = None,
 ) -> Generator[tuple[int, float], None, None]:
-    """Yield (token, log-probability), most likely token each time; the caller stops it.
+    """`write` with a cache that grows, the one that `prefix` keeps."""
+    runs = _Eager(network, prefix)
+    return write(runs, ids, max_new_tokens, lookup, close_call(network), guide)
+
+
+def write(
+    runs: Runs,
+    ids: list[int],
+    max_new_tokens: int,
+    lookup: Lookup,
+    margin: float,
+    guide: Guide | None = None,
+) -> Generator[tuple[int, float], None, None]:
+    """Yield (token, log-probability), the most likely token each time; the caller stops it.
 
     `ids` is the prompt, at least one token. Behind it, each run of the model checks the guesses of
-    `lookup` too; those that it would have written are yielded, the others forgotten. Closing the
-    iterator keeps the prefix for next time.
+    `lookup` too; those that it would have written are yielded, the others forgotten. A place among
+    guesses whose best tokens are nearer than `margin` is run again, alone. With a guide it is the
+    most likely token that is allowed; what the guide forces comes without a run, with
+    log-probability 0, and where it allows nothing the text ends early. Closing the iterator keeps
+    the prefix for next time.
     """
-    cache, held = prefix.take(ids)  # `held`: how much of `text` the cache holds
     text, end = list(ids), len(ids) + max_new_tokens
-    loose = 0  # tokens behind it in the cache, perhaps wrong
     guesses: list[int] = []
-    margin = close_call(network)
     lookup.begin(ids)
     try:
         while len(text) < end:
-            scores = _forward(network, [text[held:] + guesses], cache, len(guesses) + 1)[0]
-            held, loose, clear = len(text), len(guesses), True
-            for row, guess in zip(scores, [*guesses, None], strict=True):
-                highest, best = row.float().topk(2)
-                clear = not guesses or float(highest[0] - highest[1]) >= margin
+            began, clear = len(text), True
+            for row, place in enumerate(runs.behind(text, guesses)):
+                if len(text) == end or text[began : began + row] != guesses[:row]:
+                    break  # this place is behind another text
+                if len(text) > began + row:
+                    continue  # what comes here was forced, and guessed
+                best = place if guide is None else _allowed(place, guide)
+                if best is None:
+                    return
+                clear = not guesses or best.ahead >= margin
                 if not clear:
-                    held, loose = held - 1, loose + 1  # its token is run again, alone
                     break
-                token = int(best[0])
-                text.append(token)
-                lookup.add(token)
-                if token == guess:
-                    held, loose = held + 1, loose - 1
-                yield token, float(highest[0] - row.float().logsumexp(0))
-                if token != guess:
-                    break
-            _crop(cache, loose)
-            loose = 0
+                text.append(best.token)
+                lookup.add(best.token)
+                yield best.token, best.logprob
+                for token in _forced(guide, best.token, end - len(text)):
+                    text.append(token)
+                    lookup.add(token)
+                    yield token, 0.0
             guesses = lookup.guesses(end - len(text) - 1) if clear else []
-    except GeneratorExit:  # stopped at a yield
-        _crop(cache, loose)
-        prefix.keep(text[:held], cache)
-        raise
-    prefix.keep(text[:held], cache)
+    finally:
+        runs.keep(text)
+
+
+def _allowed(place: Place, guide: Guide) -> Place | None:
+    """The place with the best token that `guide` allows; None in a dead end."""
+    if guide.allows(place.token):
+        return place
+    token = guide.best(place.scores)
+    if token is None:
+        return None
+    logprob = place.logprob + float(place.scores[token]) - float(place.scores[place.token])
+    return Place(token, logprob, 0.0, place.scores)  # how far ahead it is was not asked
+
+
+def _forced(guide: Guide | None, token: int, most: int) -> list[int]:
+    """What the guide forces behind a token that was chosen, at most so many tokens."""
+    if guide is None:
+        return []
+    guide.accept(token)
+    forced = guide.forced()[:most]
+    for one in forced:
+        guide.accept(one)
+    return forced
 
 
 def close_call(network: Any) -> float:
@@ -153,42 +246,6 @@ def guesses_at_once(network: Any) -> int:
     if getattr(network, "is_quantized", False):
         return 0
     return 2 if network.dtype.itemsize > 2 and network.device.type == "cpu" else 5
-
-
-def guided(
-    network: Any, ids: list[int], prefix: PrefixCache, max_new_tokens: int, guide: Guide
-) -> Generator[tuple[int, float], None, None]:
-    """Like `greedy`, but the most likely token that `guide` allows each time.
-
-    Tokens that it forces come without a run of the model, with log-probability 0. It ends early
-    where nothing is allowed.
-    """
-    cache, held = prefix.take(ids)
-    text, end = list(ids), len(ids) + max_new_tokens
-    try:
-        while len(text) < end:
-            scores = _forward(network, [text[held:]], cache)[0, -1].float()
-            held = len(text)
-            token = guide.best(scores)
-            if token is None:
-                break
-            text.append(token)
-            yield token, float(scores[token] - scores.logsumexp(0))
-            guide.accept(token)
-            for forced in guide.forced()[: end - len(text)]:
-                guide.accept(forced)
-                text.append(forced)
-                yield forced, 0.0
-    except GeneratorExit:
-        prefix.keep(text[:held], cache)
-        raise
-    prefix.keep(text[:held], cache)
-
-
-def _crop(cache: Any, tokens: int) -> None:
-    """Forget the last tokens of a cache."""
-    if tokens:
-        cache.crop(-tokens)
 
 
 def _forward(

@@ -11,8 +11,8 @@ minute for a 7B; where that fails, a note says so and the step is recorded as it
 tokens are those of `generate`, on the H100 too; in bf16 the sums over a longer, masked cache are
 rounded otherwise, so that near ties may fall otherwise. Not covered: 8-bit weights (LLM.int8
 synchronises within a step), models over several devices, a sliding window shorter than the text,
-beams and a constraint, for all of which `LocalModel` takes `decode`, as it does on a CPU, where
-this step is the slower one; compiling the prefill.
+beams and samples, for all of which `LocalModel` takes `decode`, as it does on a CPU, where this
+step is the slower one; compiling the prefill.
 """
 
 from __future__ import annotations
@@ -22,16 +22,18 @@ import logging
 import subprocess
 import time
 import warnings
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
-from sqlcoder_magic.models.decode import close_call
+from sqlcoder_magic.models.decode import Place, alike, close_call, write
 from sqlcoder_magic.models.lookup import Lookup
 
 if TYPE_CHECKING:
     import torch
+
+    from sqlcoder_magic.models.constrain import Guide
 
 _ROUND = 512  # lengths are rounded up to this, so that few graphs are ever captured
 _COMPILED_ROUND = 2048  # each length is compiled anew
@@ -125,6 +127,14 @@ def _best(scores: torch.Tensor) -> torch.Tensor:
     return torch.stack([tokens[:, 0].double(), logprob, highest[:, 0] - highest[:, 1]], -1)
 
 
+def _places(best: torch.Tensor, scores: torch.Tensor) -> list[Place]:
+    """`Step.best` with its scores, on the host but for these."""
+    return [
+        Place(int(token), logprob, ahead, row)
+        for (token, logprob, ahead), row in zip(best.tolist(), scores, strict=True)
+    ]
+
+
 def _first_line(error: Exception) -> str:
     """What of an error goes into a note; of one that PyTorch wrapped, the error inside."""
     error = getattr(error, "inner_exception", error)
@@ -182,7 +192,8 @@ class StaticDecoder:
         self._steps: list[Step] = []
         self._length = 0
         self._cache: Any = None
-        self._ids: list[int] = []  # what the cache holds
+        self._ids: list[int] = []  # what the cache holds, guesses among it
+        self._begun = False  # True: the prompt of this answer is encoded
         self._at = -1  # where the next token goes on the device; -1: not known
         self.compiles = compiled
         self._on_compile = on_compile
@@ -201,35 +212,40 @@ class StaticDecoder:
         return window is None or tokens <= window
 
     def greedy(
-        self, ids: list[int], max_new_tokens: int, lookup: Lookup
+        self, ids: list[int], max_new_tokens: int, lookup: Lookup, guide: Guide | None = None
     ) -> Generator[tuple[int, float], None, None]:
-        """Like `decode.greedy`: yield (token, log-probability) until the caller stops."""
+        """`decode.write` with these steps."""
         self._make_room(len(ids) + max_new_tokens)
-        lookup.begin(ids)
-        best, left = self._prefill(ids), max_new_tokens
-        self._compile_ahead(ids[-1])
-        guesses: list[int] = []
-        token, margin = ids[-1], close_call(self._network)
+        self._begun = False
+        yield from write(self, ids, max_new_tokens, lookup, close_call(self._network), guide)
+
+    def behind(self, text: list[int], guesses: list[int]) -> Iterable[Place]:
+        """`Runs.behind`: the prompt in one pass, then a step at a time; fewer guesses at the end
+        of the cache, and none behind more forced tokens than a step has room for.
+        """
+        held = alike(self._ids, text[:-1])
+        if not self._begun:
+            self._begun = True
+            place = self._prefill(text, held)
+            self._compile_ahead(text[-1])
+            return [place]
+        self._ids, new = text[:held], [*text[held:], *guesses]
         while True:
-            clear = True
-            for (number, logprob, ahead), guess in zip(best, [*guesses, None], strict=True):
-                clear = not guesses or ahead >= margin
-                if not clear:
-                    self._ids.pop()  # its token is run again, alone
-                    break
-                token = int(number)
-                lookup.add(token)
-                left -= 1
-                if token == guess:
-                    self._ids.append(token)
-                yield token, logprob
-                if token != guess:
-                    break
-            if not left:
-                return
-            room = clear and len(self._ids) + self._widths[-1] <= self._length
-            guesses = lookup.guesses(min(left, self._widths[-1]) - 1) if room else []
-            best = self._run([token, *guesses])
+            step = self._step_for(len(new), self._length - held)
+            places = self._run(step, new[: step.width])
+            rest = len(text) - held
+            if rest <= step.width:
+                return places[rest - 1 :]
+            held, new = held + step.width, new[step.width :]
+
+    def keep(self, text: list[int]) -> None:
+        """`Runs.keep`: what lies behind it is written over."""
+        self._ids = self._ids[: alike(self._ids, text)]
+
+    def _step_for(self, tokens: int, room: int) -> Step:
+        """The narrowest step for so many tokens, else the widest; where there is room for it."""
+        fitting = [step for step in self._steps if step.width <= room]
+        return next((step for step in fitting if step.width >= tokens), fitting[-1])
 
     def clear(self) -> None:
         """Forget cache and graphs, and give their memory back."""
@@ -258,23 +274,18 @@ class StaticDecoder:
         position = torch.zeros(1, dtype=torch.long, device=network.device)
         self._steps = [Step(network, self._cache, position, width) for width in self._widths]
 
-    def _prefill(self, ids: list[int]) -> list[list[float]]:
-        """Encode what of the prompt the cache does not hold yet; the token behind it, as `best`."""
+    def _prefill(self, ids: list[int], held: int) -> Place:
+        """Encode what of the prompt lies behind the tokens that the cache holds."""
         import torch
 
-        common = 0
-        for held, wanted in zip(self._ids, ids[:-1], strict=False):
-            if held != wanted:
-                break
-            common += 1
-        self._rewind(common)
+        self._rewind(held)
         self._ids, self._at = [], -1  # an interrupted forward pass leaves nothing to rely on
         device = self._network.device
-        positions = torch.arange(common, len(ids), device=device)
+        positions = torch.arange(held, len(ids), device=device)
         places = torch.arange(self._length, device=device)
         with torch.no_grad():
             scores = self._network(
-                input_ids=torch.tensor([ids[common:]], device=device),
+                input_ids=torch.tensor([ids[held:]], device=device),
                 position_ids=positions[None],
                 attention_mask=(places[None, :] <= positions[:, None])[None, None],
                 past_key_values=self._cache,
@@ -282,8 +293,7 @@ class StaticDecoder:
                 logits_to_keep=1,
             ).logits[0, -1:]
         self._ids = list(ids)
-        best: list[list[float]] = _best(scores).tolist()
-        return best
+        return _places(_best(scores), scores)[0]
 
     def _rewind(self, length: int) -> None:
         """Let the cache hold the first `length` tokens; the next go behind them."""
@@ -295,12 +305,11 @@ class StaticDecoder:
             layer.cumulative_length.fill_(length)
         self._at = length
 
-    def _run(self, tokens: list[int]) -> list[list[float]]:
-        """`Step.best` of a token and the guesses behind it; what the cache holds grows by one."""
+    def _run(self, step: Step, tokens: list[int]) -> list[Place]:
+        """The places behind these tokens, which go behind what the cache holds."""
         import torch
 
         held = self._ids
-        step = next(step for step in self._steps if step.width >= len(tokens))
         if step.replay is None:
             if self.compiles:
                 self._compile(step, tokens[0])
@@ -312,9 +321,9 @@ class StaticDecoder:
             step.tokens[0, : len(tokens)].copy_(torch.tensor(tokens))
         self._ids, self._at = [], -1
         (step.replay or step.run)()
-        best: list[list[float]] = step.best.tolist()
-        self._ids, self._at = [*held, tokens[0]], len(held) + step.width
-        return best[: len(tokens)]
+        places = _places(step.best, step.scores)
+        self._ids, self._at = [*held, *tokens], len(held) + step.width
+        return places[: len(tokens)]
 
     def _compile_ahead(self, token: int) -> None:
         """Compile before the first word: one wait, and a display that tells of it tears no text."""

@@ -24,7 +24,6 @@ from sqlcoder_magic.models.decode import (
     beam_search,
     greedy,
     guesses_at_once,
-    guided,
     patient_threads,
     sample,
 )
@@ -228,11 +227,9 @@ class LocalModel:
     ) -> Generator[tuple[int, float], None, None]:
         """The captured step where there is one, else the eager loop: the same tokens."""
         static = self._static
-        if static is not None and guide is None and static.fits(len(ids) + count):
-            return static.greedy(ids, count, self._lookup)
-        if guide is not None:
-            return guided(self._network, ids, self._prefix, count, guide)
-        return greedy(self._network, ids, self._prefix, count, self._lookup)
+        if static is not None and static.fits(len(ids) + count):
+            return static.greedy(ids, count, self._lookup, guide)
+        return greedy(self._network, ids, self._prefix, count, self._lookup, guide)
 
     def _leave_static(self) -> None:
         """Say in the status what the step could not be; if not captured, go on without it."""

@@ -12,11 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sqlcoder_magic.models import decode, graph, open_model
+from sqlcoder_magic.models.catalog import WEIGHTS
+from sqlcoder_magic.models.constrain import Constraint, Grammar, Guide
 from sqlcoder_magic.models.decode import PrefixCache, greedy, guesses_at_once
 from sqlcoder_magic.models.graph import StaticDecoder
 from sqlcoder_magic.models.local import LocalModel
 from sqlcoder_magic.models.lookup import PHRASES, Lookup
-from sqlcoder_magic.types import Prompt, PromptPart
+from sqlcoder_magic.types import Column, Prompt, PromptPart, Schema, Table
 
 ARCHITECTURES = ("gpt_bigcode", "llama", "mistral")
 Make = Callable[[str], Path]
@@ -145,6 +147,38 @@ def test_in_16_bits_guesses_change_no_token_either(checkpoint: Make, architectur
     for wrong in (0, 2):
         stream = greedy(network, IDS, PrefixCache(), COUNT, Scripted(answer, wrong))
         assert [token for token, _ in stream] == answer
+
+
+@pytest.mark.parametrize("static", [False, True])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_guesses_under_a_constraint_change_no_token(
+    checkpoint: Make, monkeypatch: pytest.MonkeyPatch, architecture: str, static: bool
+) -> None:
+    network = network_of(checkpoint(architecture))
+    runs = widths_of_runs(network, monkeypatch)
+    grammar = Grammar((WEIGHTS / "tokenizer.json").read_text("utf-8"), [2], 49_152)
+    columns = (Column("zone_of_origin", "TEXT", True), Column("kwh_used", "INT", True))
+    constraint = Constraint.of(Schema("sqlite", (Table("power", "", columns, (), ()),)), str)
+
+    def write(lookup: Lookup) -> list[tuple[int, float]]:
+        guide = Guide(grammar, constraint)
+        for token in grammar.tokens.tokenize_str("SELECT p.kwh_used FROM power AS p WHERE p."):
+            guide.accept(token)  # a column comes next
+        if static:
+            return list(StaticDecoder(network, 4).greedy(IDS, COUNT, lookup, guide))
+        return list(greedy(network, IDS, PrefixCache(), COUNT, lookup, guide))
+
+    expected = write(Lookup(0))
+    answer = [token for token, _ in expected]
+    filled = sum(logprob == 0.0 for _, logprob in expected)
+    assert answer != plain(network, IDS) and filled  # the constraint has its say
+    assert len(runs[:-COUNT]) == len(answer) - filled
+    for wrong in (0, 2, 3, 5):
+        runs.clear()
+        found = write(Scripted(answer, wrong))
+        assert [token for token, _ in found] == answer
+        assert [p for _, p in found] == pytest.approx([p for _, p in expected], abs=1e-3)
+        assert len(runs) < COUNT - filled  # each right guess spares one
 
 
 def test_a_model_learns_from_its_answers(checkpoint: Make, monkeypatch: pytest.MonkeyPatch) -> None:
