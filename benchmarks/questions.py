@@ -2,6 +2,7 @@
 
     python benchmarks/questions.py                    63 questions about the two sample databases
     python benchmarks/questions.py --model DIR --quantization fp32 --limit 10
+    python benchmarks/questions.py --constrain        held to the schema, but for `generate`
 
 Each question is answered in turn by `generate`, by the greedy loop without guesses, with guesses
 looked up in the prompt and in phrases (as in a first question), and with earlier answers too (as in
@@ -15,7 +16,8 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -65,70 +67,105 @@ def generated(network: Any, ids: list[int], ends: set[int], count: int) -> tuple
     return tokens, whole - first
 
 
+@dataclass
+class Way:
+    """A way of writing answers: seconds that it took, its tokens behind the first ones, and how
+    many answers had the tokens of `generate`.
+    """
+
+    stream: Callable[[list[int], Any], Iterator[tuple[int, float]]]
+    seconds: float = 0.0
+    tokens: int = 0
+    equal: int = 0
+
+    def ask(self, ids: list[int], guide: Any, ends: set[int], device: str) -> list[int]:
+        """Answer a prompt, and count."""
+        tokens, took = answer(self.stream(ids, guide), ends, device)
+        self.seconds, self.tokens = self.seconds + took, self.tokens + len(tokens) - 1
+        return tokens
+
+
+def ways(network: Any, phrases: list[int], remembering: Any) -> dict[str, Way]:
+    """All ways of this package, `remembering` with the guesses that a notebook's kernel has."""
+    from sqlcoder_magic.models.decode import PrefixCache, greedy, lookup_for
+    from sqlcoder_magic.models.graph import StaticDecoder
+    from sqlcoder_magic.models.lookup import Lookup
+
+    lookups = {
+        "greedy": lambda: Lookup(0),
+        "guesses": lambda: lookup_for(network, phrases),
+        "remembering": lambda: remembering,
+    }
+
+    def eager(lookup: Any) -> Way:
+        return Way(lambda ids, guide: greedy(network, ids, PrefixCache(), 256, lookup(), guide))
+
+    def recorded(lookup: Any, guesses: int) -> Way:
+        static = StaticDecoder(network, guesses)
+        return Way(lambda ids, guide: static.greedy(ids, 256, lookup(), guide))
+
+    found = {name: eager(lookup) for name, lookup in lookups.items()}
+    if network.device.type == "cuda":
+        wide = lookup_for(network, phrases).width
+        for name, lookup in lookups.items():
+            found[f"recorded {name}"] = recorded(lookup, 0 if name == "greedy" else wide)
+    return found
+
+
 def main() -> None:
     """Parse, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="")
     parser.add_argument("--quantization", default="auto")
     parser.add_argument("--limit", type=int, default=63)
-    parser.add_argument("--width", type=int, default=-1, help="guesses at a time")
+    parser.add_argument("--constrain", action="store_true", help="hold the answers to the schema")
     options = parser.parse_args()
     from sqlcoder_magic.evals.suites import open_suite
-    from sqlcoder_magic.models import open_model
-    from sqlcoder_magic.models.decode import PrefixCache, greedy, guesses_at_once, patient_threads
-    from sqlcoder_magic.models.graph import StaticDecoder
-    from sqlcoder_magic.models.lookup import PHRASES, Lookup
-    from sqlcoder_magic.prompt import build_prompt
-    from sqlcoder_magic.types import Question
+    from sqlcoder_magic.models import Constraint, open_model
+    from sqlcoder_magic.models.constrain import Guide
+    from sqlcoder_magic.models.decode import lookup_for, patient_threads
+    from sqlcoder_magic.models.lookup import PHRASES
+    from sqlcoder_magic.prompt import build_prompt, quote_name
+    from sqlcoder_magic.types import Question, Schema
 
     model: Any = open_model(options.model, quantization=options.quantization)
     network, ends = model._network, {*model._ends, model._tokens.token_to_id(";")}
     device: str = network.device.type
-    width = guesses_at_once(network) if options.width < 0 else options.width
     phrases = model._tokens.encode(PHRASES, add_special_tokens=False).ids
-    remembering = Lookup(width, phrases)
-    narrow, wide = StaticDecoder(network), StaticDecoder(network, width)
+    remembering = lookup_for(network, phrases)
     suite = open_suite("own")
-    recorded = ("recorded", "recorded guesses", "recorded remembering") if device != "cpu" else ()
-    seconds = dict.fromkeys(("generate", "greedy", "guesses", "remembering", *recorded), 0.0)
-    equal, count = dict.fromkeys(seconds, 0), 0
+
+    def guide_for(schema: Schema) -> Guide | None:
+        if not options.constrain:
+            return None
+        constraint = Constraint.of(schema, lambda name: quote_name(name, schema.dialect))
+        return Guide(model._compiled(), constraint)
+
+    generate, found = Way(lambda ids, guide: iter(())), ways(network, phrases, remembering)
     items = suite.items[: options.limit]
     with patient_threads(network, model.memory_bytes):
-        prompts = [
-            model.encode(
-                build_prompt(
-                    Question(item.question), suite.schemas[item.db], template=model.spec.template
-                )
-            )
-            for item in items
-        ]
-        if recorded:  # the first answer makes the recording
-            answer(narrow.greedy(prompts[0], 256, Lookup(0)), ends, device)
-            answer(wide.greedy(prompts[0], 256, Lookup(width, phrases)), ends, device)
-        for ids in prompts:
+        for number, item in enumerate(items):
+            schema = suite.schemas[item.db]
+            asked = build_prompt(Question(item.question), schema, template=model.spec.template)
+            ids = model.encode(asked)
+            if not number:  # the first answers make recordings and prepare kernels
+                for way in found.values():
+                    list(way.ask(ids, guide_for(schema), ends, device))
+                    way.seconds, way.tokens = 0.0, 0
             expected, took = generated(network, ids, ends, 256)
-            seconds["generate"] += took
-            count += len(expected) - 1
-            for name in list(seconds)[1:]:
-                lookup = remembering if "remembering" in name else Lookup(width, phrases)
-                if name in ("greedy", "recorded"):
-                    lookup = Lookup(0)
-                if name in recorded:
-                    stream = (narrow if name == "recorded" else wide).greedy(ids, 256, lookup)
-                else:
-                    stream = greedy(network, ids, PrefixCache(), 256, lookup)
-                tokens, took = answer(stream, ends, device)
-                seconds[name] += took
-                equal[name] += tokens == expected
+            generate.seconds += took
+            generate.tokens += len(expected) - 1
+            for way in found.values():
+                way.equal += way.ask(ids, guide_for(schema), ends, device) == expected
             remembering.remember(expected)
-    print(f"{len(items)} questions, {count} tokens, {network.dtype}, {width} guesses at a time")
-    if narrow.note or wide.note:
-        print(narrow.note or wide.note)
-    for name, took in seconds.items():
-        share = "" if name == "generate" else f", equal {equal[name]} of {len(items)}"
+    print(f"{len(items)} questions, {generate.tokens} tokens, {network.dtype}")
+    base = generate.tokens / generate.seconds
+    print(f"{'generate':20} {base:6.1f} tokens/s")
+    for name, way in found.items():
+        rate = way.tokens / way.seconds
         print(
-            f"{name:20} {count / took:6.1f} tokens/s, "
-            f"{seconds['generate'] / took:.2f} x generate{share}"
+            f"{name:20} {rate:6.1f} tokens/s, {rate / base:.2f} x generate, "
+            f"equal {way.equal} of {len(items)}"
         )
 
 

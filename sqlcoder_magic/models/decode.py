@@ -16,11 +16,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from sqlcoder_magic.models.lookup import PACES, Lookup, Pace
+
 if TYPE_CHECKING:
     import torch
 
     from sqlcoder_magic.models.constrain import Guide
-    from sqlcoder_magic.models.lookup import Lookup
 
 # A kept cache larger than this is dropped after the answer: it would crowd out the weights.
 KEEP_BYTES = 512 * 2**20
@@ -178,11 +179,14 @@ def write(
     """
     text, end = list(ids), len(ids) + max_new_tokens
     guesses: list[int] = []
+    unread = len(ids)  # tokens at the end of the text that no run has had
     lookup.begin(ids)
     try:
         while len(text) < end:
-            began, clear = len(text), True
-            for row, place in enumerate(runs.behind(text, guesses)):
+            began, clear, started = len(text), True, time.perf_counter()
+            places = runs.behind(text, guesses)
+            seconds = time.perf_counter() - started
+            for row, place in enumerate(places):
                 if len(text) == end or text[began : began + row] != guesses[:row]:
                     break  # this place is behind another text
                 if len(text) > began + row:
@@ -200,6 +204,10 @@ def write(
                     text.append(token)
                     lookup.add(token)
                     yield token, 0.0
+            right = alike(text[began:], guesses)
+            if unread == 1:
+                lookup.ran(len(guesses), right, seconds)
+            unread = len(text) - began - right
             guesses = lookup.guesses(end - len(text) - 1) if clear else []
     finally:
         runs.keep(text)
@@ -238,14 +246,20 @@ def close_call(network: Any) -> float:
 
 
 def guesses_at_once(network: Any) -> int:
-    """How many guesses a run of this model checks at little more than the cost of none.
+    """How many guesses a run of this model checks, at most.
 
     Matrices that are read from memory for one token serve the next ones too. bitsandbytes' fast
-    kernel is for one token, and without bf16 in hardware a CPU pays for each.
+    kernel is for one token.
     """
-    if getattr(network, "is_quantized", False):
-        return 0
-    return 2 if network.dtype.itemsize > 2 and network.device.type == "cpu" else 5
+    return 0 if getattr(network, "is_quantized", False) else max(PACES)
+
+
+def lookup_for(network: Any, phrases: Sequence[int]) -> Lookup:
+    """The guesses for a model. On a CPU it is measured how many pay; a GPU checks all of them at
+    little more than the cost of none.
+    """
+    width = guesses_at_once(network)
+    return Lookup(width, phrases, Pace() if width and network.device.type == "cpu" else None)
 
 
 def _forward(

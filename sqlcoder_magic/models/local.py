@@ -24,12 +24,13 @@ from sqlcoder_magic.models.decode import (
     beam_search,
     greedy,
     guesses_at_once,
+    lookup_for,
     patient_threads,
     sample,
 )
 from sqlcoder_magic.models.fit import kv_bytes, memory_error, require_free, this_machine
 from sqlcoder_magic.models.graph import StaticDecoder, supported
-from sqlcoder_magic.models.lookup import PHRASES, Lookup
+from sqlcoder_magic.models.lookup import PHRASES
 from sqlcoder_magic.models.stops import cut_at_stop
 from sqlcoder_magic.types import Draft, ModelSpec, Prompt
 
@@ -53,7 +54,7 @@ class LocalModel:
         self._compiles = False  # as it was asked for, whether it is possible or not
         self._told = ""  # what the status says that compiling or recording could not be
         self._on_progress: OnProgress = no_progress
-        self._lookup = Lookup(self._guesses, tokens.encode(PHRASES, add_special_tokens=False).ids)
+        self._lookup = lookup_for(network, tokens.encode(PHRASES, add_special_tokens=False).ids)
         self._grammar: Grammar | None = None
         self._busy = threading.Lock()
 

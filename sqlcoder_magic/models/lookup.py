@@ -4,16 +4,22 @@ SQL repeats what is written elsewhere: names from the schema, phrases like `GROU
 the last question. So the tokens that followed the same words there are a fair guess, and the model
 can check several guesses in one forward pass that costs little more than that of one token (prompt
 lookup decoding: Saxena 2023, github.com/apoorvumang/prompt-lookup-decoding). A wrong guess costs
-that little, never a token: only what the model would have written is kept. Not covered: the
-checking, which is `decode` and `graph`; guesses of a smaller model.
+that little, never a token: only what the model would have written is kept. How little differs from
+processor to processor, so it is measured (`Pace`). Not covered: the checking, which is `decode` and
+`graph`; guesses of a smaller model.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 
 _LONGEST = 3  # tokens that are compared, most first
 _REMEMBERED = 2_000  # tokens of earlier answers
+PACES = (0, 3, 5)  # guesses at a time: with the token before them 1, 4 and 6, which kernels like
+_TRIALS = 2  # runs of each before it is judged: the first one prepares its kernel
+_RECENT = 50.0  # guesses that count for how many come true
+_SLOWER = 1.02  # what a run is thought to take, a run later: no quick one counts for ever
 
 # Letters stand for names: what is meant to be found is what stands between them.
 PHRASES = """\
@@ -29,12 +35,46 @@ SELECT a FROM b WHERE c = 'd' INTERSECT SELECT a FROM b WHERE c = 'e';
 """
 
 
+class Pace:
+    """How many guesses at a time pay: what a run with them takes, and how many come true.
+
+    On one CPU a run over four tokens took in fp32 1.5 times as long as one over a single token,
+    over three twice as long; in bf16 0.9 times (docs/models.md).
+    """
+
+    def __init__(self) -> None:
+        self._runs = dict.fromkeys(PACES, 0)
+        self._seconds = dict.fromkeys(PACES, inf)
+        self._right, self._asked = 1.0, 2.0
+
+    def most(self) -> int:
+        """How many guesses the next run should check."""
+        for count, runs in self._runs.items():
+            if runs < _TRIALS:
+                return count
+        chance = self._right / self._asked
+        return max(
+            PACES, key=lambda count: sum(chance**n for n in range(count + 1)) / self._seconds[count]
+        )
+
+    def ran(self, guesses: int, right: int, seconds: float) -> None:
+        """A run with so many guesses took so long, and so many of them were right."""
+        if guesses in self._runs:
+            self._runs[guesses] += 1
+            self._seconds[guesses] = min(self._seconds[guesses] * _SLOWER, seconds)
+        self._right += right
+        self._asked += min(right + 1, guesses)  # those behind a wrong one were not asked about
+        if self._asked > _RECENT:
+            self._right, self._asked = self._right / 2, self._asked / 2
+
+
 class Lookup:
     """Where each run of tokens was last seen. One text at a time: `begin`, then `add` to it."""
 
-    def __init__(self, width: int, phrases: Sequence[int] = ()) -> None:
-        """`width`: guesses at a time, at most; 0 for none."""
-        self._width = width
+    def __init__(self, width: int, phrases: Sequence[int] = (), pace: Pace | None = None) -> None:
+        """`width`: guesses at a time, at most; 0 for none. `pace`: fewer where that is quicker."""
+        self.width = width
+        self._pace = pace
         self._phrases = list(phrases)
         self._answers: list[int] = []
         self._text: list[int] = []
@@ -55,11 +95,17 @@ class Lookup:
 
     def guesses(self, most: int) -> list[int]:
         """Up to `most` tokens that may follow: those behind the longest run like the text's end."""
+        most = min(most, self.width if self._pace is None else self._pace.most())
         for length in range(min(_LONGEST, len(self._text)), 0, -1):
             place = self._behind.get(tuple(self._text[-length:]))
             if place is not None:
-                return self._text[place : place + min(most, self._width)]
+                return self._text[place : place + most]
         return []
+
+    def ran(self, guesses: int, right: int, seconds: float) -> None:
+        """Hear how a run went; see `Pace.ran`."""
+        if self._pace is not None:
+            self._pace.ran(guesses, right, seconds)
 
     def remember(self, answer: Sequence[int]) -> None:
         """Keep an answer for the texts to come."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from sqlcoder_magic.models.constrain import Constraint, Grammar, Guide
 from sqlcoder_magic.models.decode import PrefixCache, greedy, guesses_at_once
 from sqlcoder_magic.models.graph import StaticDecoder
 from sqlcoder_magic.models.local import LocalModel
-from sqlcoder_magic.models.lookup import PHRASES, Lookup
+from sqlcoder_magic.models.lookup import PACES, PHRASES, Lookup, Pace
 from sqlcoder_magic.types import Column, Prompt, PromptPart, Schema, Table
 
 ARCHITECTURES = ("gpt_bigcode", "llama", "mistral")
@@ -184,6 +185,7 @@ def test_guesses_under_a_constraint_change_no_token(
 def test_a_model_learns_from_its_answers(checkpoint: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     model = open_model(str(checkpoint("llama")), quantization="fp32")
     assert isinstance(model, LocalModel)
+    model._lookup = Lookup(3)  # as many each time, whatever they cost here
     text = "CREATE TABLE sales (id INT);\n-- Question: how many?\n"
     prompt = Prompt(text, (), 0, (PromptPart(text),))
     runs = widths_of_runs(model._network, monkeypatch)
@@ -232,6 +234,56 @@ def test_guesses_are_found_as_a_search_finds_them(
     assert lookup.guesses(most) == expected
 
 
+COSTS = {  # of runs with 0, 3 and 5 guesses; what pays where few, half and nearly all come true
+    "each token costs as much": ((1, 4, 6), (0, 0, 0)),
+    "an fp32 that was measured": ((1.0, 1.5, 1.7), (0, 3, 5)),
+    "a bf16 that was measured": ((1.0, 0.88, 0.96), (3, 3, 5)),
+    "guesses cost nothing": ((1, 1, 1), (5, 5, 5)),
+}
+
+
+@pytest.mark.parametrize("what", COSTS)
+@pytest.mark.parametrize(("chance", "which"), [(0.1, 0), (0.6, 1), (0.95, 2)])
+def test_as_many_guesses_as_pay(what: str, chance: float, which: int) -> None:
+    seconds, best = COSTS[what]
+    cost, rng, pace, asked = dict(zip(PACES, seconds, strict=True)), Random(1), Pace(), []
+    for number in range(400):
+        count = pace.most()
+        asked.append(count)
+        right = next((n for n in range(count) if rng.random() > chance), count)
+        slow = 50 if number in (0, 2, 4) else 1  # the first of a kind prepares its kernel
+        pace.ran(count, right, slow * cost[count] * rng.uniform(1, 1.01))
+    assert asked[:6] == [0, 0, 3, 3, 5, 5]
+    assert asked[200:].count(best[which]) > 120, [asked[200:].count(n) for n in PACES]
+
+
+def test_a_pace_that_was_once_quick_is_not_believed_for_ever() -> None:
+    pace = Pace()
+    for count in (0, 0, 3, 3, 5, 5):
+        pace.ran(count, count, 0.1 if count else 1.0)
+    assert pace.most() == 5
+    for _ in range(1000):  # something else uses the memory now: guesses became dear
+        count = pace.most()
+        pace.ran(count, count, 10.0 if count else 1.0)
+    assert pace.most() == 0
+
+
+def test_what_a_run_takes_is_heard_where_it_had_one_new_token(checkpoint: Make) -> None:
+    network = network_of(checkpoint("llama"))
+    answer = plain(network, IDS)
+    heard: list[tuple[int, int]] = []
+
+    class Spy(Scripted):
+        def ran(self, guesses: int, right: int, seconds: float) -> None:
+            assert seconds > 0
+            heard.append((guesses, right))
+
+    list(greedy(network, IDS, PrefixCache(), COUNT, Spy(answer, 3)))
+    # Not of the run over the prompt. Every third guess is wrong; a run adds one to the right ones.
+    assert heard == [(4, 1), *[(4, 2)] * 6, (2, 2)]
+    assert sum(right + 1 for _, right in heard) == COUNT - 1
+
+
 def test_phrases_are_sql_of_the_kind_that_is_written() -> None:
     import sqlglot
 
@@ -240,7 +292,7 @@ def test_phrases_are_sql_of_the_kind_that_is_written() -> None:
 
 def test_a_4bit_model_is_given_no_guesses(checkpoint: Make) -> None:
     directory = str(checkpoint("llama"))
-    for quantization, width in (("4bit", 0), ("fp32", 2), ("bf16", 5)):
+    for quantization, width in (("4bit", 0), ("fp32", 5), ("bf16", 5)):
         model = open_model(directory, quantization=quantization)
         assert isinstance(model, LocalModel)
         assert guesses_at_once(model._network) == width
