@@ -119,7 +119,7 @@ class Grammar:
                 "Decoding under a constraint needs llguidance, which is not installed.",
                 fix='%pip install "sqlcoder-magic[constrained]", or constrain=False.',
             ) from None
-        plain = _one_decoder(tokenizer_json)
+        plain = one_decoder(tokenizer_json)
         self.tokens = LLTokenizer(plain, n_vocab=vocabulary, eos_token=list(ends))
         self.ends = frozenset(ends)
         self._matcher = LLMatcher(self.tokens, LLMatcher.grammar_from_lark(grammar()), log_level=0)
@@ -162,7 +162,7 @@ class Grammar:
         return self._matcher.deep_copy()
 
 
-def _one_decoder(tokenizer_json: str) -> str:
+def one_decoder(tokenizer_json: str) -> str:
     """The tokenizer, its byte-level decoder alone where it lists several.
 
     llguidance takes a list that begins with ByteFallback for a SentencePiece tokenizer, and then

@@ -14,13 +14,13 @@ from pathlib import Path
 
 from sqlcoder_magic.errors import OptionError
 from sqlcoder_magic.models.catalog import TINY, WEIGHTS
+from sqlcoder_magic.models.constrain import one_decoder
 from sqlcoder_magic.models.files import find_checkpoint
 from sqlcoder_magic.models.packed import read_packed
 
 _DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 _COPIED = (
     "generation_config.json",
-    "tokenizer.json",
     "tokenizer_config.json",
     "README.md",
     "LICENSE",
@@ -62,5 +62,7 @@ def _write(out: Path, dtype: str) -> None:
     weights.chmod(0o644)  # it comes as 600, and a server is often another user
     config = {**checkpoint.config, "dtype": dtype}
     (out / "config.json").write_text(json.dumps(config, indent=1), "utf-8")
+    tokenizer = one_decoder((WEIGHTS / "tokenizer.json").read_text("utf-8"))
+    (out / "tokenizer.json").write_text(tokenizer, "utf-8")
     for name in _COPIED:
         shutil.copyfile(WEIGHTS / name, out / name)

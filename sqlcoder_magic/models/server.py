@@ -49,6 +49,7 @@ _TRIES = 4
 _LONGEST_WAIT_S = 20.0
 _MOST_BYTES = 64 * 2**20  # of one answer
 _GRAMMAR_FIELDS = frozenset({"grammar", "guided_grammar", "structured_outputs"})
+_KEY_FIX = f"Set {KEY_VARIABLE} in the environment before Jupyter starts."
 
 
 def is_url(name: str) -> bool:
@@ -85,11 +86,13 @@ class ServerModel:
         self._first_wait_s = first_wait_s
         self._client = _client(self._url)
         try:
-            name, self._software = self._found(name)
+            name, listed = self._found(name)
         except ModelNotFoundError:
             self._client.close()
             raise
+        self._software = str(listed.get("owned_by", ""))  # "vllm", "llamacpp", …
         entry, guess = entry_for(name)
+        room = listed.get("max_model_len")  # vLLM's, which may have been started with less
         sent = f"the question and the schema are sent to {urlsplit(self._url).hostname}; no rows."
         self.memory_bytes = 0
         self.spec = ModelSpec(
@@ -98,7 +101,7 @@ class ServerModel:
             "as the server has it",
             self._url,
             template=entry.template,
-            context=entry.context,
+            context=room if isinstance(room, int) and room > 0 else entry.context,
             stops=entry.stops,
             reason=" ".join(filter(None, [sent, guess])),
         )
@@ -205,7 +208,12 @@ class ServerModel:
         cut = True
         try:
             with self._post({**body, "stream": True}, deadline) as response:
-                for choice in filter(None, map(_choice, _events(response, deadline))):
+                for event in _events(response, deadline):
+                    if "error" in event:
+                        raise self._reported(event["error"], held=_is_held(body))
+                    choice = _choice(event)
+                    if choice is None:
+                        continue
                     first = first or time.monotonic() - began
                     pieces += 1
                     text += str(choice.get("text") or "")
@@ -265,7 +273,7 @@ class ServerModel:
         try:
             with self._client.stream("POST", "/completions", json=body, timeout=limit) as response:
                 if response.status_code != 200:
-                    raise self._failure(response, held=bool(body.keys() & _GRAMMAR_FIELDS))
+                    raise self._failure(response, held=_is_held(body))
                 yield response
         except httpx.TimeoutException:
             raise GenerationError(
@@ -281,17 +289,29 @@ class ServerModel:
         if status in _PASSING:
             wish = response.headers.get("retry-after", "")
             return _Again(f"it answered {status}", float(wish) if wish.isdigit() else 0.0)
+        return self._refusal(status, _message(_beginning(response)), held=held)
+
+    def _reported(self, error: Any, *, held: bool) -> Exception:
+        """What an error in a stream means. vLLM answers 200 before it has read a grammar."""
+        code = error.get("code") if isinstance(error, dict) else None
+        message = _message(json.dumps({"error": error}))
+        if isinstance(code, int) and 400 <= code < 500 and code not in _PASSING:
+            return self._refusal(code, message, held=held)
+        return _Again(f"it reported an error in its answer ({self._shown(message)[:100]})")
+
+    def _refusal(self, status: int, message: str, *, held: bool) -> GenerationError:
+        """A request that no second try makes better."""
         if status in (401, 403):
-            return GenerationError(
-                f"{self._url} wants a key ({status}).",
-                fix=f"Set {KEY_VARIABLE} in the environment before Jupyter starts.",
-            )
+            return GenerationError(f"{self._wants_a_key()} ({status}).", fix=_KEY_FIX)
         grammar = " Without --constrain no grammar is sent." if held else ""
         return GenerationError(
-            f"{self._url} refused the request ({status}): "
-            f"{self._shown(_beginning(response))[:200]}",
+            f"{self._url} refused the request ({status}): {self._shown(message)[:300]}",
             fix="A prompt that is too long gets shorter with --tables a,b." + grammar,
         )
+
+    def _wants_a_key(self) -> str:
+        sent = "authorization" in self._client.headers
+        return f"{self._url} {'refuses the key that it was sent' if sent else 'wants a key'}"
 
     def _shown(self, text: str) -> str:
         """What the server wrote, on one line, without the key that it may have sent back."""
@@ -299,8 +319,8 @@ class ServerModel:
         line = " ".join(text.split())
         return line.replace(key, "***") if key else line
 
-    def _found(self, name: str) -> tuple[str, str]:
-        """(what the server calls the model, what software it says it is: "vllm", "llamacpp", …).
+    def _found(self, name: str) -> tuple[str, dict[str, Any]]:
+        """(what the server calls the model, what it lists of it).
 
         Raises ModelNotFoundError where there is no such model.
         """
@@ -315,10 +335,10 @@ class ServerModel:
                 fix=f"It lists: {', '.join(list(served)[:20]) or 'nothing'}. "
                 "%sqlcoder load URL --name MODEL",
             )
-        return name, served.get(name, "")
+        return name, served.get(name, {})
 
-    def _served(self) -> dict[str, str]:
-        """The names of the server's models, each with its `owned_by`."""
+    def _served(self) -> dict[str, dict[str, Any]]:
+        """What the server lists of its models, by their names."""
         import httpx
 
         try:
@@ -329,13 +349,10 @@ class ServerModel:
                 fix="Check the address (it often ends in /v1) and that the server is up.",
             ) from None
         if response.status_code in (401, 403):
-            raise ModelNotFoundError(
-                f"{self._url} wants a key.",
-                fix=f"Set {KEY_VARIABLE} in the environment before Jupyter starts.",
-            )
+            raise ModelNotFoundError(f"{self._wants_a_key()}.", fix=_KEY_FIX)
         try:
             listed = response.json()["data"]
-            return {str(one["id"]): str(one.get("owned_by", "")) for one in listed}
+            return {str(one["id"]): dict(one) for one in listed}
         except (ValueError, KeyError, TypeError, AttributeError):
             raise ModelNotFoundError(
                 f"What answers at {self._url} is no OpenAI-compatible server.",
@@ -425,12 +442,26 @@ def _events(response: httpx.Response, deadline: float) -> Iterator[dict[str, Any
 
 def _choice(event: dict[str, Any]) -> dict[str, Any] | None:
     """The first choice of an event; None for one that carries none (a count of tokens)."""
-    if "error" in event:
-        raise _Again("it reported an error in the middle of the answer")
     choices = event.get("choices")
     if not isinstance(choices, list):
         raise _NonsenseError(json.dumps(event))
     return choices[0] if choices and isinstance(choices[0], dict) else None
+
+
+def _is_held(body: dict[str, Any]) -> bool:
+    return bool(body.keys() & _GRAMMAR_FIELDS)
+
+
+def _message(text: str) -> str:
+    """What an error's JSON says in words, as OpenAI, vLLM or FastAPI write it; else the text."""
+    try:
+        said = json.loads(text)
+    except ValueError:
+        return text
+    for key in ("error", "message", "detail"):
+        if isinstance(said, dict) and said.get(key):
+            said = said[key]
+    return said if isinstance(said, str) else text
 
 
 def _chances(choice: dict[str, Any]) -> list[float]:

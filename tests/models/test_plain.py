@@ -38,6 +38,16 @@ def test_transformers_reads_what_was_written(
     assert tokenizer.decode(tokenizer("SELECT 1").input_ids) == "SELECT 1"
 
 
+def test_a_server_that_decodes_under_a_grammar_reads_its_tokens(tmp_path: Path) -> None:
+    """vLLM's guidance took the packed model's tokenizer for one of letters, and wrote `SELECT`."""
+    from llguidance import LLTokenizer
+
+    written = (export_model(tmp_path / "one") / "tokenizer.json").read_text("utf-8")
+    tokens = LLTokenizer(written, n_vocab=49_152, eos_token=[2])
+    number = json.loads(written)["model"]["vocab"]["Ġregion"]
+    assert tokens.decode_bytes([number]) == b" region"
+
+
 def test_what_cannot_be_written_is_a_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -228,6 +228,54 @@ def test_a_grammar_that_is_refused_is_a_sentence(server: Recording) -> None:
     model.unload()
 
 
+def test_a_refusal_in_the_stream_is_a_sentence(server: Recording, model: ServerModel) -> None:
+    """vLLM 0.32 begins its answer with 200, and then says that it cannot read the grammar."""
+    server.owner = "vllm"
+    model = ServerModel(server.url)
+    error = {"message": "Invalid grammar specification: nosuch", "type": "B", "code": 400}
+    server.answers = [lambda handler: handler.stream(json.dumps({"error": error}))]
+    with pytest.raises(GenerationError, match=r"\(400\): Invalid grammar specif") as caught:
+        ask(model, constraint=HELD)
+    assert "--constrain" in caught.value.fix and len(server.asked) == 1
+    error["code"] = 503
+    with pytest.raises(GenerationError, match=r"4 tries: it reported an error .*nosuch"):
+        ask(model, timeout_s=60)
+    assert len(server.asked) == 5
+    model.unload()
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"error": {"message": "Too long: 4097 tokens", "code": 400}}, "Too long: 4097 tokens"),
+        ({"error": "Too long"}, "Too long"),
+        ({"message": "Too long", "object": "error"}, "Too long"),
+        ({"detail": "Not Found"}, "Not Found"),
+        ({"detail": [{"loc": ["body"]}]}, '{"detail": [{"loc": ["body"]}]}'),
+        ([1, 2], "[1, 2]"),
+    ],
+)
+def test_a_refusal_is_told_in_the_words_of_the_server(
+    server: Recording, model: ServerModel, body: Any, said: str
+) -> None:
+    server.answers = [lambda handler: handler.reply(400, body)]
+    with pytest.raises(GenerationError) as caught:
+        ask(model)
+    assert f"refused the request (400): {said}\n" in str(caught.value)
+
+
+@pytest.mark.parametrize(("listed", "context"), [(3000, 3000), (None, 0), ("x", 0), (0, 0)])
+def test_a_server_says_how_much_it_reads(server: Recording, listed: Any, context: int) -> None:
+    plain = ServerModel(server.url)
+    server.listing = lambda handler: handler.reply(
+        200, {"data": [{"id": server.names[0], "max_model_len": listed}]}
+    )
+    model = ServerModel(server.url)
+    assert model.spec.context == (context or plain.spec.context)
+    for one in (plain, model):
+        one.unload()
+
+
 def test_a_better_answer_is_looked_for_among_samples(server: Recording, model: ServerModel) -> None:
     """A server has no beams, with which a local model would begin."""
     first = "SELECT name FROM products;"
@@ -449,9 +497,19 @@ def test_the_key_is_sent_and_never_shown(
     def babble(handler: Handler) -> None:
         handler.stream("you sent " + str(handler.headers["Authorization"]))
 
+    def report(handler: Handler) -> None:
+        said = "you sent " + str(handler.headers["Authorization"])
+        handler.stream(json.dumps({"error": {"message": said, "code": 422}}))
+
+    def lament(handler: Handler) -> None:
+        handler.stream(json.dumps({"error": "you sent " + str(handler.headers["Authorization"])}))
+
     answers = (status(401), status(400), status(500), status(302, location="http://x/"))
     with caplog.at_level(logging.DEBUG):
-        for answer, samples in (*((one, 0) for one in (*answers, echo, babble)), (babble, 2)):
+        for answer, samples in (
+            *((one, 0) for one in (*answers, echo, babble, report, lament)),
+            (babble, 2),
+        ):
             server.answers = [answer]
             with pytest.raises(GenerationError) as caught:
                 ask(model, samples=samples)
@@ -490,7 +548,7 @@ def test_addresses_that_cannot_be(server: Recording) -> None:
         (lambda handler: handler.reply(200, "<html>"), "no OpenAI-compatible server"),
         (lambda handler: handler.reply(200, {"data": [1]}), "no OpenAI-compatible server"),
         (lambda handler: handler.reply(404, {"error": SECRET}), "no OpenAI-compatible server"),
-        (lambda handler: handler.reply(401, {"error": SECRET}), "wants a key"),
+        (lambda handler: handler.reply(401, {"error": SECRET}), "refuses the key"),
         (lambda handler: handler.connection.close(), "No server answers"),
         (lambda handler: handler.server.closed.wait(30) and None, "No server answers"),
         (lambda handler: handler.reply(200, {"data": []}), "serves none"),
@@ -519,3 +577,13 @@ def test_open_model_takes_an_address(server: Recording) -> None:
     assert first.spec.template is not None and first.spec.template.name == "sqlcoder-7b-2"
     with pytest.raises(OptionError, match="one beam"):
         ask(first, beams=4)
+
+
+def test_a_key_that_is_wanted_is_a_sentence(server: Recording, model: ServerModel) -> None:
+    server.answers = [status(401)]
+    with pytest.raises(GenerationError, match=r"wants a key \(401\)") as caught:
+        ask(model)
+    assert KEY_VARIABLE in caught.value.fix
+    server.listing = lambda handler: handler.reply(403, {})
+    with pytest.raises(ModelNotFoundError, match="wants a key"):
+        ServerModel(server.url)
