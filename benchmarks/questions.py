@@ -41,7 +41,7 @@ def answer(
         tokens.append(token)
         if token in ends:
             break
-    return tokens, now(device) - began
+    return tokens, now(device) - began if tokens else 0.0
 
 
 def generated(network: Any, ids: list[int], ends: set[int], count: int) -> tuple[list[int], float]:
@@ -81,7 +81,7 @@ class Way:
     def ask(self, ids: list[int], guide: Any, ends: set[int], device: str) -> list[int]:
         """Answer a prompt, and count."""
         tokens, took = answer(self.stream(ids, guide), ends, device)
-        self.seconds, self.tokens = self.seconds + took, self.tokens + len(tokens) - 1
+        self.seconds, self.tokens = self.seconds + took, self.tokens + max(0, len(tokens) - 1)
         return tokens
 
 
@@ -91,9 +91,10 @@ def ways(network: Any, phrases: list[int], remembering: Any) -> dict[str, Way]:
     from sqlcoder_magic.models.graph import StaticDecoder
     from sqlcoder_magic.models.lookup import Lookup
 
+    first = lookup_for(network, phrases)
     lookups = {
         "greedy": lambda: Lookup(0),
-        "guesses": lambda: lookup_for(network, phrases),
+        "guesses": lambda: Lookup(first.width, phrases, first.pace),  # what it costs is known
         "remembering": lambda: remembering,
     }
 
@@ -106,9 +107,8 @@ def ways(network: Any, phrases: list[int], remembering: Any) -> dict[str, Way]:
 
     found = {name: eager(lookup) for name, lookup in lookups.items()}
     if network.device.type == "cuda":
-        wide = lookup_for(network, phrases).width
         for name, lookup in lookups.items():
-            found[f"recorded {name}"] = recorded(lookup, 0 if name == "greedy" else wide)
+            found[f"recorded {name}"] = recorded(lookup, 0 if name == "greedy" else first.width)
     return found
 
 
@@ -150,14 +150,17 @@ def main() -> None:
             ids = model.encode(asked)
             if not number:  # the first answers make recordings and prepare kernels
                 for way in found.values():
-                    list(way.ask(ids, guide_for(schema), ends, device))
+                    way.ask(ids, guide_for(schema), ends, device)
                     way.seconds, way.tokens = 0.0, 0
             expected, took = generated(network, ids, ends, 256)
             generate.seconds += took
             generate.tokens += len(expected) - 1
-            for way in found.values():
-                way.equal += way.ask(ids, guide_for(schema), ends, device) == expected
-            remembering.remember(expected)
+            for name, way in found.items():
+                written = way.ask(ids, guide_for(schema), ends, device)
+                way.equal += written == expected
+                if name == "remembering":
+                    learned = written
+            remembering.remember(learned)
     print(f"{len(items)} questions, {generate.tokens} tokens, {network.dtype}")
     base = generate.tokens / generate.seconds
     print(f"{'generate':20} {base:6.1f} tokens/s")

@@ -15,7 +15,7 @@ from sqlcoder_magic.models.server import KEY_VARIABLE
 from sqlcoder_magic.settings import Settings
 
 PAGE = (Path(__file__).parent.parent / "docs" / "scale.md").read_text("utf-8")
-# Of `vllm serve` in its documentation, 0.24.
+# Of `vllm serve`, 0.24 by its documentation and 0.32 by its own help.
 FLAGS = {
     "--max-model-len",
     "--gpu-memory-utilization",
@@ -23,6 +23,7 @@ FLAGS = {
     "--pipeline-parallel-size",
     "--distributed-executor-backend",
     "--no-enable-prefix-caching",
+    "--structured-outputs-config",
 }
 OURS = {"--name", "--values", "--constrain", "--effort", "--random", "--tokens", "--rounds"}
 OURS |= {"--quantization", "--compile", "--limit"}

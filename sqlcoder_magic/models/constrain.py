@@ -26,7 +26,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -127,6 +127,7 @@ class Grammar:
             raise GenerationError(f"The grammar is wrong: {self._matcher.get_error()}")
 
         self._texts: dict[int, str] = {}
+        self._sorted = self._by_text()
         self._letters = {
             letter: found[0]
             for letter in map(chr, range(256))
@@ -150,8 +151,8 @@ class Grammar:
         words, tokens = self._sorted
         return tokens[bisect_left(words, text) : bisect_left(words, text + "\u0100")]
 
-    @cached_property
-    def _sorted(self) -> tuple[list[str], Any]:
+    def _by_text(self) -> tuple[list[str], Any]:
+        """All texts in order, and the tokens that they are the texts of."""
         import numpy as np
 
         words = sorted((self.text(token), token) for token in range(self.tokens.vocab_size))

@@ -142,9 +142,9 @@ class _Eager:
 
 
 def _place(scores: torch.Tensor) -> Place:
-    highest, tokens = scores.topk(2)
-    ahead = float(highest[0] - highest[1])
-    return Place(int(tokens[0]), float(highest[0] - scores.logsumexp(0)), ahead, scores)
+    first, second = scores.topk(2).values.tolist()
+    token = int(scores.argmax())  # as `generate` does: of equal scores topk names another
+    return Place(token, first - float(scores.logsumexp(0)), first - second, scores)
 
 
 def greedy(
@@ -184,6 +184,7 @@ def write(
     try:
         while len(text) < end:
             began, clear, started = len(text), True, time.perf_counter()
+            asked = right = 0  # of the guesses
             places = runs.behind(text, guesses)
             seconds = time.perf_counter() - started
             for row, place in enumerate(places):
@@ -197,6 +198,8 @@ def write(
                 clear = not guesses or best.ahead >= margin
                 if not clear:
                     break
+                if row < len(guesses):
+                    asked, right = asked + 1, right + (best.token == guesses[row])
                 text.append(best.token)
                 lookup.add(best.token)
                 yield best.token, best.logprob
@@ -204,10 +207,9 @@ def write(
                     text.append(token)
                     lookup.add(token)
                     yield token, 0.0
-            right = alike(text[began:], guesses)
-            if unread == 1:
-                lookup.ran(len(guesses), right, seconds)
-            unread = len(text) - began - right
+            if unread == 1 and clear:
+                lookup.ran(len(guesses), asked, right, seconds)
+            unread = len(text) - began - alike(text[began:], guesses)
             guesses = lookup.guesses(end - len(text) - 1) if clear else []
     finally:
         runs.keep(text)

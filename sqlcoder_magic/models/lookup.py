@@ -20,6 +20,7 @@ PACES = (0, 3, 5)  # guesses at a time: with the token before them 1, 4 and 6, w
 _TRIALS = 2  # runs of each before it is judged: the first one prepares its kernel
 _RECENT = 50.0  # guesses that count for how many come true
 _SLOWER = 1.02  # what a run is thought to take, a run later: no quick one counts for ever
+_AGAIN = 20  # every so many runs the count that was longest not tried: nor does a slow one
 
 # Letters stand for names: what is meant to be found is what stands between them.
 PHRASES = """\
@@ -44,6 +45,7 @@ class Pace:
 
     def __init__(self) -> None:
         self._runs = dict.fromkeys(PACES, 0)
+        self._last = dict.fromkeys(PACES, 0)  # how many runs there had been with its last one
         self._seconds = dict.fromkeys(PACES, inf)
         self._right, self._asked = 1.0, 2.0
 
@@ -52,18 +54,22 @@ class Pace:
         for count, runs in self._runs.items():
             if runs < _TRIALS:
                 return count
+        if sum(self._runs.values()) % _AGAIN == 0:
+            return min(PACES, key=self._last.__getitem__)
         chance = self._right / self._asked
         return max(
             PACES, key=lambda count: sum(chance**n for n in range(count + 1)) / self._seconds[count]
         )
 
-    def ran(self, guesses: int, right: int, seconds: float) -> None:
-        """A run with so many guesses took so long, and so many of them were right."""
+    def ran(self, guesses: int, asked: int, right: int, seconds: float) -> None:
+        """A run with so many guesses took so long; of those that were asked about so many were
+        right. Behind a wrong one none is asked about.
+        """
         if guesses in self._runs:
             self._runs[guesses] += 1
+            self._last[guesses] = sum(self._runs.values())
             self._seconds[guesses] = min(self._seconds[guesses] * _SLOWER, seconds)
-        self._right += right
-        self._asked += min(right + 1, guesses)  # those behind a wrong one were not asked about
+        self._right, self._asked = self._right + right, self._asked + asked
         if self._asked > _RECENT:
             self._right, self._asked = self._right / 2, self._asked / 2
 
@@ -74,7 +80,7 @@ class Lookup:
     def __init__(self, width: int, phrases: Sequence[int] = (), pace: Pace | None = None) -> None:
         """`width`: guesses at a time, at most; 0 for none. `pace`: fewer where that is quicker."""
         self.width = width
-        self._pace = pace
+        self.pace = pace
         self._phrases = list(phrases)
         self._answers: list[int] = []
         self._text: list[int] = []
@@ -95,17 +101,17 @@ class Lookup:
 
     def guesses(self, most: int) -> list[int]:
         """Up to `most` tokens that may follow: those behind the longest run like the text's end."""
-        most = min(most, self.width if self._pace is None else self._pace.most())
+        most = min(most, self.width, self.pace.most() if self.pace else self.width)
         for length in range(min(_LONGEST, len(self._text)), 0, -1):
             place = self._behind.get(tuple(self._text[-length:]))
             if place is not None:
                 return self._text[place : place + most]
         return []
 
-    def ran(self, guesses: int, right: int, seconds: float) -> None:
+    def ran(self, guesses: int, asked: int, right: int, seconds: float) -> None:
         """Hear how a run went; see `Pace.ran`."""
-        if self._pace is not None:
-            self._pace.ran(guesses, right, seconds)
+        if self.pace is not None:
+            self.pace.ran(guesses, asked, right, seconds)
 
     def remember(self, answer: Sequence[int]) -> None:
         """Keep an answer for the texts to come."""
