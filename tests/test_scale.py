@@ -24,9 +24,10 @@ FLAGS = {
     "--distributed-executor-backend",
     "--no-enable-prefix-caching",
     "--structured-outputs-config",
+    "--dtype",
 }
 OURS = {"--name", "--values", "--constrain", "--effort", "--random", "--tokens", "--rounds"}
-OURS |= {"--quantization", "--compile", "--limit"}
+OURS |= {"--quantization", "--compile", "--limit", "--notebooks"}
 OURS |= {"--model-id", "--alias"}  # of TGI's launcher and of llama-server
 
 
