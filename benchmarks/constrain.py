@@ -1,20 +1,25 @@
 """What the constraint costs: compiling it, and each token beyond the model's own time.
 
     python benchmarks/constrain.py
+    python benchmarks/constrain.py --questions 20     beside a model's runs
 
 A constraint is made for 200 and for 1,250 tables (5,000 names); each is compared with building
 the prompt's schema text for the same tables. Then a right query goes through it token by token, as
 it does while a model that is right writes it, and it is counted how many of its tokens are filled
 in without the model. Then a model errs at several places: its first choices are words that cannot
 come there, and after them come the schema's (the usual case), or nothing but noise (the worst).
+With `--questions` the bundled model answers so many of the project's own, without guesses, and what
+its guide takes is timed between its runs, which leave the processor's caches full of weights.
 """
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from sqlcoder_magic.models.catalog import WEIGHTS
 from sqlcoder_magic.models.constrain import Constraint, Grammar, Guide
@@ -80,8 +85,62 @@ def errs_ms(grammar: Grammar, constraint: Constraint, place: str, usual: int) ->
     return 1000 * statistics.median(times)
 
 
+class Timed:
+    """A guide whose calls are timed."""
+
+    def __init__(self, guide: Guide) -> None:
+        self._guide = guide
+        self.seconds = 0.0
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            began = time.perf_counter()
+            found = getattr(self._guide, name)(*arguments)
+            self.seconds += time.perf_counter() - began
+            return found
+
+        return call
+
+
+def between_runs(count: int) -> None:
+    """The milliseconds a token, over answers to so many questions."""
+    from sqlcoder_magic.evals.suites import open_suite
+    from sqlcoder_magic.models import open_model
+    from sqlcoder_magic.models.decode import PrefixCache, greedy, patient_threads
+    from sqlcoder_magic.models.lookup import Lookup
+    from sqlcoder_magic.prompt import build_prompt
+    from sqlcoder_magic.types import Question
+
+    model: Any = open_model("")
+    suite, prefix, spent = open_suite("own"), PrefixCache(), []
+    ends = {*model._ends, model._tokens.token_to_id(";")}
+    with patient_threads(model._network, model.memory_bytes):
+        for item in suite.items[:count]:
+            schema = suite.schemas[item.db]
+            asked = build_prompt(Question(item.question), schema, template=model.spec.template)
+            held = Constraint.of(schema, lambda name: quote_name(name, "sqlite"))
+            guide: Any = Timed(Guide(model._compiled(), held))
+            stream = greedy(model._network, model.encode(asked), prefix, 256, Lookup(0), guide)
+            for token, _ in stream:
+                spent.append(1000 * guide.seconds)
+                guide.seconds = 0.0
+                if token in ends:
+                    break
+    print(
+        f"between the runs of {model.spec.name}, {count} questions, {len(spent)} tokens: "
+        f"{statistics.mean(spent):.2f} ms a token, median {statistics.median(spent):.2f}, "
+        f"95 of 100 at most {statistics.quantiles(spent, n=20)[-1]:.2f}"
+    )
+
+
 def main() -> None:
     """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--questions", type=int, default=0)
+    questions = parser.parse_args().questions
+    if questions:
+        between_runs(questions)
+        return
     began = time.perf_counter()
     grammar = Grammar((WEIGHTS / "tokenizer.json").read_text("utf-8"), [2], 49_152)
     print(f"grammar for a tokenizer of 49,152: {time.perf_counter() - began:.2f} s, once a model")
