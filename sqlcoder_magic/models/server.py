@@ -93,6 +93,7 @@ class ServerModel:
         self._software = str(listed.get("owned_by", ""))  # "vllm", "llamacpp", …
         entry, guess = entry_for(name)
         room = listed.get("max_model_len")  # vLLM's, which may have been started with less
+        context = room if isinstance(room, int) and 0 < room < entry.context else entry.context
         sent = f"the question and the schema are sent to {urlsplit(self._url).hostname}; no rows."
         self.memory_bytes = 0
         self.spec = ModelSpec(
@@ -101,7 +102,7 @@ class ServerModel:
             "as the server has it",
             self._url,
             template=entry.template,
-            context=room if isinstance(room, int) and room > 0 else entry.context,
+            context=context,
             stops=entry.stops,
             reason=" ".join(filter(None, [sent, guess])),
         )
