@@ -74,6 +74,7 @@ class Way:
     """
 
     stream: Callable[[list[int], Any], Iterator[tuple[int, float]]]
+    decoder: Any = None  # of recorded steps; its note says why nothing is recorded, if so
     seconds: float = 0.0
     tokens: int = 0
     equal: int = 0
@@ -103,7 +104,7 @@ def ways(network: Any, phrases: list[int], remembering: Any) -> dict[str, Way]:
 
     def recorded(lookup: Any, guesses: int) -> Way:
         static = StaticDecoder(network, guesses)
-        return Way(lambda ids, guide: static.greedy(ids, 256, lookup(), guide))
+        return Way(lambda ids, guide: static.greedy(ids, 256, lookup(), guide), static)
 
     found = {name: eager(lookup) for name, lookup in lookups.items()}
     if network.device.type == "cuda":
@@ -168,7 +169,7 @@ def main() -> None:
         rate = way.tokens / way.seconds
         print(
             f"{name:20} {rate:6.1f} tokens/s, {rate / base:.2f} x generate, "
-            f"equal {way.equal} of {len(items)}"
+            f"equal {way.equal} of {len(items)} {way.decoder.note if way.decoder else ''}".rstrip()
         )
 
 

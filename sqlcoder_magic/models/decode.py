@@ -137,7 +137,7 @@ class _Eager:
 
     def keep(self, text: list[int]) -> None:
         if self._prefix.cache is not None:
-            cache, held = self._prefix.take([*text, -1])
+            cache, held = self._prefix.take([*text, -1])  # all of the text: nothing is run now
             self._prefix.keep(text[:held], cache)
 
 

@@ -5,11 +5,12 @@ them: replaying a recorded step gave 5.0 times the tokens of `generate` with a 1
 times with a 7B, 4.1 times in 4 bits (docs/scale.md). The recording is a thin wrapper around the
 step that the tests run on a CPU. It is compared with the eager step at its first use, and switched
 off with a note if that fails or they differ. A second step, of several tokens, checks the guesses
-of `lookup`: 8.3 and 12.4 times `generate` with the bundled model. Asked to (`compiled`),
-torch.compile makes fewer and larger kernels of a step before it is recorded, which takes most of a
-minute for a 7B; where that fails, a note says so and the step is recorded as it is. In fp32 the
-tokens are those of `generate`, on the H100 too; in bf16 the sums over a longer, masked cache are
-rounded otherwise, so that near ties may fall otherwise. Not covered: 8-bit weights (LLM.int8
+of `lookup`: 8.3 and 12.4 times `generate` with the bundled model. Those are an H100's, in bf16,
+without a constraint, which no GPU has run yet. Asked to (`compiled`), torch.compile makes fewer and
+larger kernels of a step before it is recorded, which takes most of a minute for a 7B; where that
+fails, a note says so and the step is recorded as it is. In fp32 the tokens are those of `generate`,
+on the H100 too; in bf16 the sums over a longer, masked cache are rounded otherwise, so that near
+ties may fall otherwise. Not covered: 8-bit weights (LLM.int8
 synchronises within a step), models over several devices, a sliding window shorter than the text,
 beams and samples, for all of which `LocalModel` takes `decode`, as it does on a CPU, where this
 step is the slower one; compiling the prefill.

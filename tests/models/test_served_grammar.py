@@ -327,6 +327,12 @@ def test_llama_cpp_and_xgrammar_can_read_it() -> None:
         assert all(int(most) <= 200 for most in re.findall(r",(\d+)\}", outside))
 
 
+def test_a_string_has_no_limit_to_count() -> None:
+    """xgrammar's masks took twice as long with one, in every string that a model writes."""
+    strings = dict(rules_of(gbnf(constraint(SHOP).catalog)))["t-string"]
+    assert "*" in strings and "{" not in strings
+
+
 def test_ways_that_begin_with_the_same_rule_are_written_as_one() -> None:
     """llama.cpp follows every open way: ten that begin with a value, in ten, in ten, stop it."""
     text = (Path(served_grammar.__file__).parent / "sql.lark").read_text("utf-8")
