@@ -12,8 +12,8 @@ fails, a note says so and the step is recorded as it is. In fp32 the tokens are 
 on the H100 too; in bf16 the sums over a longer, masked cache are rounded otherwise, so that near
 ties may fall otherwise. Not covered: 8-bit weights (LLM.int8
 synchronises within a step), models over several devices, a sliding window shorter than the text,
-beams and samples, for all of which `LocalModel` takes `decode`, as it does on a CPU, where this
-step is the slower one; compiling the prefill.
+beams and samples, for all of which `LocalModel` takes `decode`, as it does on a CPU (where this
+step was slower on one processor, and quicker on another: docs/models.md); compiling the prefill.
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ def static_model(directory: Path) -> LocalModel:
     """A model that decodes here as it does on CUDA, without guesses, but for the recording."""
     model = open_model(str(directory), quantization="fp32")
     assert isinstance(model, LocalModel)
-    assert model._static is None  # the CPU's own way is the faster one there
+    assert model._static is None  # a CPU's cache grows
     model._static = StaticDecoder(model._network)
     return model
 
